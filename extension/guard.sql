@@ -1,0 +1,1 @@
+\echo Use "CREATE EXTENSION many_models" to load this file. \quit

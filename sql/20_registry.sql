@@ -1,0 +1,152 @@
+-- The registry: model sets, runs, models, failures.
+--
+-- Physical tables hold what cannot be derived, one row per model. What BI tools read (models,
+-- metrics, coefficients, fit_statistics, failures) are views over them, all with the rights of
+-- the reader (security_invoker), so that row-level security decides what a role sees.
+--
+-- Models and failures are partitioned by `storage`: a run of many groups gets partitions of its
+-- own, which dropping a version drops whole (no dead rows); small runs share the partition 0.
+
+CREATE TABLE many_models.model_sets (
+    model_set      text PRIMARY KEY CHECK (model_set <> ''),
+    owner          regrole NOT NULL,
+    source         text NOT NULL,
+    partition_by   text[] NOT NULL,
+    target         text NOT NULL,
+    features       text[],
+    algorithm      text NOT NULL,
+    time_column    text,
+    options        jsonb NOT NULL DEFAULT '{}',
+    tags           jsonb NOT NULL DEFAULT '{}',
+    latest_version integer NOT NULL DEFAULT 0,
+    created_at     timestamptz NOT NULL DEFAULT now()
+);
+
+CREATE SEQUENCE many_models.run_id_seq;
+CREATE SEQUENCE many_models.model_id_seq;
+
+CREATE TABLE many_models.runs (
+    run_id            bigint PRIMARY KEY DEFAULT pg_catalog.nextval('many_models.run_id_seq'),
+    model_set         text NOT NULL REFERENCES many_models.model_sets ON UPDATE CASCADE ON DELETE CASCADE,
+    kind              text NOT NULL CHECK (kind IN ('train', 'score')),
+    version           integer,
+    status            text NOT NULL,
+    run_by            regrole NOT NULL,
+    started_at        timestamptz NOT NULL,
+    finished_at       timestamptz,
+    elapsed           interval,
+    groups            bigint,
+    trained           bigint,
+    failed            bigint,
+    skipped           bigint,
+    rows_read         bigint,
+    rows_skipped      bigint,
+    workers           integer,
+    algorithm         text,
+    source            text NOT NULL,
+    partition_by      text[] NOT NULL,
+    key_types         text[] NOT NULL,
+    target            text,
+    features          text[],
+    feature_types     text[],
+    time_column       text,
+    options           jsonb NOT NULL DEFAULT '{}',
+    tags              jsonb NOT NULL DEFAULT '{}',
+    storage           bigint NOT NULL DEFAULT 0,
+    nullable_keys     boolean[],
+    into_table        text,
+    details           jsonb NOT NULL DEFAULT '{}',
+    extension_version text NOT NULL,
+    server_version    text NOT NULL
+);
+CREATE INDEX runs_model_set_idx ON many_models.runs (model_set, kind, version);
+ALTER SEQUENCE many_models.run_id_seq OWNED BY many_models.runs.run_id;
+
+CREATE TABLE many_models.model_store (
+    storage       bigint NOT NULL,
+    run_id        bigint NOT NULL,
+    model_id      bigint NOT NULL,
+    key_hash      bigint NOT NULL,
+    partition_key jsonb NOT NULL,
+    n_rows        bigint NOT NULL,
+    seconds       real NOT NULL,
+    first_time    text,
+    last_time     text,
+    model         many_models.model NOT NULL
+) PARTITION BY LIST (storage);
+CREATE INDEX model_store_key_idx ON many_models.model_store (run_id, key_hash);
+CREATE INDEX model_store_id_idx ON many_models.model_store (model_id);
+CREATE TABLE many_models.model_store_shared
+    PARTITION OF many_models.model_store FOR VALUES IN (0);
+
+CREATE TABLE many_models.failure_store (
+    storage       bigint NOT NULL,
+    run_id        bigint NOT NULL,
+    partition_key jsonb NOT NULL,
+    status        text NOT NULL CHECK (status IN ('failed', 'skipped')),
+    sqlstate      text NOT NULL,
+    message       text NOT NULL,
+    hint          text,
+    attempt       integer NOT NULL DEFAULT 1,
+    n_rows        bigint NOT NULL,
+    seconds       real NOT NULL
+) PARTITION BY LIST (storage);
+CREATE INDEX failure_store_run_idx ON many_models.failure_store (run_id);
+CREATE TABLE many_models.failure_store_shared
+    PARTITION OF many_models.failure_store FOR VALUES IN (0);
+
+COMMENT ON TABLE many_models.model_sets IS
+    'model sets and their stored definitions: what train_many_models(model_set) runs again';
+COMMENT ON COLUMN many_models.model_sets.features IS
+    'as given; NULL: every usable column that is not a key, the target or the time';
+COMMENT ON TABLE many_models.runs IS
+    'every training and scoring run: definition as used, counts, timing';
+COMMENT ON COLUMN many_models.runs.status IS 'succeeded; a failed or cancelled run leaves no row';
+COMMENT ON COLUMN many_models.runs.features IS 'the features as used, in order';
+COMMENT ON COLUMN many_models.runs.key_types IS 'types of the partition columns, in order';
+COMMENT ON COLUMN many_models.runs.storage IS
+    'partition of model_store and failure_store that holds the results; 0 is shared by small runs';
+COMMENT ON COLUMN many_models.runs.nullable_keys IS
+    'per partition column: whether some group has NULL there';
+COMMENT ON COLUMN many_models.runs.details IS
+    'exchange used, seconds per phase, bytes spilled, buckets';
+COMMENT ON TABLE many_models.model_store IS
+    'models by run; read it through the views models, metrics, coefficients and fit_statistics';
+COMMENT ON COLUMN many_models.model_store.key_hash IS
+    'hash of the canonical partition key; stable across servers and versions';
+COMMENT ON TABLE many_models.failure_store IS
+    'groups without a model, by run; read it through the view failures';
+COMMENT ON TABLE many_models.model_store_shared IS 'models of small runs';
+COMMENT ON TABLE many_models.failure_store_shared IS 'failures of small runs';
+COMMENT ON SEQUENCE many_models.run_id_seq IS 'ids of runs';
+COMMENT ON SEQUENCE many_models.model_id_seq IS 'ids of models';
+
+-- A role sees the sets it owns, directly or as a member of the owner.
+ALTER TABLE many_models.model_sets ENABLE ROW LEVEL SECURITY;
+ALTER TABLE many_models.runs ENABLE ROW LEVEL SECURITY;
+ALTER TABLE many_models.model_store ENABLE ROW LEVEL SECURITY;
+ALTER TABLE many_models.failure_store ENABLE ROW LEVEL SECURITY;
+ALTER TABLE many_models.model_store_shared ENABLE ROW LEVEL SECURITY;
+ALTER TABLE many_models.failure_store_shared ENABLE ROW LEVEL SECURITY;
+
+CREATE POLICY owner_reads ON many_models.model_sets FOR SELECT
+    USING (pg_catalog.pg_has_role(owner::oid, 'USAGE'));
+CREATE POLICY owner_reads ON many_models.runs FOR SELECT
+    USING (model_set IN (SELECT s.model_set FROM many_models.model_sets AS s));
+CREATE POLICY owner_reads ON many_models.model_store FOR SELECT
+    USING (run_id IN (SELECT r.run_id FROM many_models.runs AS r));
+CREATE POLICY owner_reads ON many_models.failure_store FOR SELECT
+    USING (run_id IN (SELECT r.run_id FROM many_models.runs AS r));
+
+REVOKE ALL ON ALL TABLES IN SCHEMA many_models FROM PUBLIC;
+REVOKE ALL ON ALL SEQUENCES IN SCHEMA many_models FROM PUBLIC;
+GRANT USAGE ON SCHEMA many_models TO PUBLIC;
+GRANT SELECT ON many_models.model_sets, many_models.runs, many_models.model_store,
+    many_models.failure_store TO PUBLIC;
+
+SELECT pg_catalog.pg_extension_config_dump('many_models.model_sets', '');
+SELECT pg_catalog.pg_extension_config_dump('many_models.runs', '');
+SELECT pg_catalog.pg_extension_config_dump('many_models.run_id_seq', '');
+SELECT pg_catalog.pg_extension_config_dump('many_models.model_id_seq', '');
+SELECT pg_catalog.pg_extension_config_dump('many_models.model_store_shared', '');
+SELECT pg_catalog.pg_extension_config_dump('many_models.failure_store_shared', '');

@@ -1,0 +1,76 @@
+// What LinearSolver keeps from group to group. Private to learners/linear*.cpp.
+#pragma once
+
+#include <vector>
+
+#include "core/learners/linear.h"
+#include "core/numeric/cholesky.h"
+#include "core/numeric/condition.h"
+#include "core/numeric/gram.h"
+
+namespace many::core {
+
+// Out-of-fold errors of predictions, summed over the folds.
+struct FoldSums {
+    double n = 0, error = 0, square = 0;  // error = sum (prediction - actual)
+};
+
+struct LinearSolver::Workspace {
+    ScaledGram gram;
+    Cholesky<DoubleDouble> narrow;
+    Cholesky<TripleDouble> wide;
+    LargestEigenvalue largest;
+    std::vector<double> design, root, transformed;  // condition number
+
+    // Penalised fits: the problem in standardized coefficients, in units of the target's spread.
+    std::vector<double> correlation;  // p x p, full, symmetric; zero rows for constant columns
+    std::vector<double> target;       // p
+    std::vector<double> scale;        // p: s_j of the scaled columns (0: constant)
+    std::vector<double> beta, gradient, ridge;
+    std::vector<int> active;
+    double target_scale = 1;
+    ScaledGram active_gram;
+
+    // Cross-validation.
+    ScaledGram fold_gram;
+    std::vector<double> fold_moments, path, coefficient;
+    std::vector<DoubleDouble> products, sums;
+    std::vector<FoldSums> fold_sums;
+
+    // Least squares on `gram`: in double-double where that is exact enough, else in triple-double.
+    [[nodiscard]] FitStatus least_squares(const ScaledGram& g, const StopSignal& stop,
+                                          bool* in_wide);
+    [[nodiscard]] FitStatus fit_ols(const StopSignal& stop, LinearFit& out);
+    // Rank and condition number of the design, from `narrow`.
+    template <class W>
+    double condition_number(const ScaledGram& g, const Cholesky<W>& c);
+
+    [[nodiscard]] FitStatus fit_penalised(const LinearOptions& options, double lambda,
+                                          const StopSignal& stop, LinearFit& out);
+    // Cross-validates; with lambda_auto, *lambda becomes the best of the path.
+    [[nodiscard]] FitStatus cross_validate(const double* moments, int p,
+                                           const LinearOptions& options, const double* trains,
+                                           const double* tests, int n_folds,
+                                           const StopSignal& stop, double* lambda,
+                                           SplitMetrics* cv);
+
+    // Pieces of the penalised fits (linear_path.cpp).
+    void standardize(const ScaledGram& g, const LinearOptions& options);
+    [[nodiscard]] double smallest_null_lambda(double alpha) const;
+    [[nodiscard]] FitStatus descend(int p, double l1, double l2, double tolerance,
+                                    int max_iterations, const StopSignal& stop);
+    [[nodiscard]] FitStatus solve_ridge(const ScaledGram& g, double lambda, const StopSignal& stop,
+                                        double* scaled_coefficient);
+    [[nodiscard]] FitStatus solve_sparse(const ScaledGram& g, const LinearOptions& options,
+                                         double lambda, const StopSignal& stop,
+                                         double* scaled_coefficient);
+    [[nodiscard]] bool polish(const ScaledGram& g, double l1, double l2, const StopSignal& stop,
+                              double* scaled_coefficient);
+};
+
+[[nodiscard]] inline SplitMetrics no_metrics() noexcept {
+    const double nan = __builtin_nan("");
+    return {0, nan, nan, nan, nan, nan, nan};
+}
+
+}  // namespace many::core

@@ -1,0 +1,276 @@
+#include "pg/server.h"
+
+#include "engine/collect.h"
+
+#include "engine/exchange.h"
+#include "engine/progress.h"
+#include "engine/results.h"
+#include "registry/key_text.h"
+
+extern "C" {
+#include "catalog/indexing.h"
+#include "commands/sequence.h"
+}
+
+namespace many::engine {
+
+namespace {
+
+constexpr int kBatch = 500;  // tuples of one multi-insert
+constexpr int kModelColumns = 10;
+constexpr int kFailureColumns = 10;
+
+// Where rows of one kind go: the shared partition one by one, an own one in batches.
+struct Target {
+    Relation relation;
+    bool bulk;
+    BulkInsertState state;
+    TupleTableSlot* slots[kBatch];
+    int n;
+    CommandId command;
+};
+
+struct Collector {
+    RunSegment* segment;
+    const TrainPlan* plan;
+    RunSpec* spec;
+    Collected* collected;
+    KeyCodec codec;
+    registry::KeyColumn* columns;
+    Oid model_id_sequence;
+    Target models;
+    Target failures;
+    MemoryContext row_context;
+};
+
+Oid registry_oid(const char* name) {
+    return get_relname_relid(name, get_namespace_oid("many_models", false));
+}
+
+void execute(const char* statement) {
+    const int code = SPI_execute(statement, false, 0);
+    if (code < 0) elog(ERROR, "registry: \"%s\" failed: %d", statement, code);
+}
+
+void open_target(Target* target, const char* parent, int64 storage) {
+    memset(target, 0, sizeof *target);
+    target->bulk = storage != 0;
+    target->command = GetCurrentCommandId(true);
+    const char* name = psprintf("%s_shared", parent);
+    if (target->bulk) {
+        name = own_partition(parent, storage);
+        execute(psprintf("CREATE TABLE many_models.%s (LIKE many_models.%s INCLUDING DEFAULTS "
+                         "INCLUDING STORAGE INCLUDING CONSTRAINTS, CHECK (storage "
+                         "OPERATOR(pg_catalog.=) " INT64_FORMAT "))",
+                         name, parent, storage));
+        target->command = GetCurrentCommandId(true);
+        target->state = GetBulkInsertState();
+    }
+    target->relation = table_open(registry_oid(name), RowExclusiveLock);
+    if (target->bulk)
+        for (int i = 0; i < kBatch; i++)
+            target->slots[i] = table_slot_create(target->relation, nullptr);
+}
+
+void flush_target(Target* target) {
+    if (target->n == 0) return;
+    table_multi_insert(target->relation, target->slots, target->n, target->command, 0,
+                       target->state);
+    for (int i = 0; i < target->n; i++) ExecClearTuple(target->slots[i]);
+    target->n = 0;
+}
+
+// values live in row_context, which is reset when a batch was written.
+void put_row(Collector* c, Target* target, Datum* values, bool* nulls, int n_columns) {
+    if (!target->bulk) {
+        HeapTuple tuple = heap_form_tuple(RelationGetDescr(target->relation), values, nulls);
+        CatalogTupleInsert(target->relation, tuple);
+        return;
+    }
+    TupleTableSlot* slot = target->slots[target->n++];
+    ExecClearTuple(slot);
+    memcpy(slot->tts_values, values, sizeof(Datum) * (Size)n_columns);
+    memcpy(slot->tts_isnull, nulls, sizeof(bool) * (Size)n_columns);
+    ExecStoreVirtualTuple(slot);
+    if (c->models.n == kBatch || c->failures.n == kBatch) {
+        flush_target(&c->models);
+        flush_target(&c->failures);
+        MemoryContextReset(c->row_context);
+    }
+}
+
+void close_target(Target* target, const char* parent, int64 storage) {
+    flush_target(target);
+    if (!target->bulk) {
+        table_close(target->relation, NoLock);
+        return;
+    }
+    for (int i = 0; i < kBatch; i++) ExecDropSingleTupleTableSlot(target->slots[i]);
+    FreeBulkInsertState(target->state);
+    table_finish_bulk_insert(target->relation, 0);
+    table_close(target->relation, NoLock);
+    CommandCounterIncrement();
+    const char* name = own_partition(parent, storage);
+    execute(psprintf("ALTER TABLE many_models.%s ATTACH PARTITION many_models.%s FOR VALUES IN "
+                     "(" INT64_FORMAT ")", parent, name, storage));
+    execute(psprintf("ALTER TABLE many_models.%s ENABLE ROW LEVEL SECURITY", name));
+    execute(psprintf("ANALYZE many_models.%s", name));
+}
+
+Datum time_text(const RunSpec* spec, int64 time, bool* is_null) {
+    PGFunction output = nullptr;
+    Datum value = Int64GetDatum(time);
+    switch (spec->time_type) {
+        case DATEOID:
+            output = date_out;
+            value = DateADTGetDatum((DateADT)time);
+            break;
+        case TIMESTAMPOID:
+            output = timestamp_out;
+            break;
+        case TIMESTAMPTZOID:
+            output = timestamptz_out;
+            break;
+        default:
+            output = int8out;
+            break;
+    }
+    *is_null = false;
+    return CStringGetTextDatum(DatumGetCString(DirectFunctionCall1(output, value)));
+}
+
+void put_model(Collector* c, const ResultHeader* header, Datum key, int64 hash,
+               const char* model) {
+    Datum values[kModelColumns];
+    bool nulls[kModelColumns] = {false};
+    auto* bytes = (struct varlena*)palloc(header->model_bytes + VARHDRSZ);
+    SET_VARSIZE(bytes, header->model_bytes + VARHDRSZ);
+    memcpy(VARDATA(bytes), model, header->model_bytes);
+    values[0] = Int64GetDatum(c->collected->storage);
+    values[1] = Int64GetDatum(c->segment->run_id);
+    values[2] = Int64GetDatum(nextval_internal(c->model_id_sequence, false));
+    values[3] = Int64GetDatum(hash);
+    values[4] = key;
+    values[5] = Int64GetDatum(header->n_rows);
+    values[6] = Float4GetDatum(header->seconds);
+    nulls[7] = nulls[8] = true;
+    if (header->has_window) {
+        values[7] = time_text(c->spec, header->first_time, &nulls[7]);
+        values[8] = time_text(c->spec, header->last_time, &nulls[8]);
+    }
+    values[9] = PointerGetDatum(bytes);
+    put_row(c, &c->models, values, nulls, kModelColumns);
+}
+
+void put_failure(Collector* c, const ResultHeader* header, Datum key, const char* message,
+                 const char* hint) {
+    Datum values[kFailureColumns];
+    bool nulls[kFailureColumns] = {false};
+    values[0] = Int64GetDatum(c->collected->storage);
+    values[1] = Int64GetDatum(c->segment->run_id);
+    values[2] = key;
+    values[3] = CStringGetTextDatum(header->kind == ResultKind::failed ? "failed" : "skipped");
+    values[4] = CStringGetTextDatum(unpack_sql_state(header->sqlstate));
+    values[5] = PointerGetDatum(cstring_to_text_with_len(message, (int)header->message_bytes));
+    nulls[6] = header->hint_bytes == 0;
+    values[6] = PointerGetDatum(cstring_to_text_with_len(hint, (int)header->hint_bytes));
+    values[7] = Int32GetDatum(1);
+    values[8] = Int64GetDatum(header->n_rows);
+    values[9] = Float4GetDatum(header->seconds);
+    put_row(c, &c->failures, values, nulls, kFailureColumns);
+}
+
+void collect_record(Collector* c, const ResultHeader* header, const char* body) {
+    Datum values[kMaxKeys];
+    bool nulls[kMaxKeys];
+    const char* model = body + header->key_length;
+    const char* message = model + header->model_bytes;
+    const char* hint = message + header->message_bytes;
+    MemoryContext old = MemoryContextSwitchTo(c->row_context);
+    key_decode(&c->codec, body, values, nulls);
+    Datum key = JsonbPGetDatum(registry::key_to_jsonb(c->columns, c->spec->n_keys, values, nulls));
+    if (header->kind == ResultKind::trained) {
+        for (int i = 0; i < c->spec->n_keys; i++)
+            if (nulls[i]) c->collected->nullable_keys[i] = true;
+        put_model(c, header, key, registry::key_hash(c->columns, c->spec->n_keys, values, nulls),
+                  model);
+        c->collected->trained++;
+    } else {
+        put_failure(c, header, key, message, hint);
+        if (header->kind == ResultKind::failed)
+            c->collected->failed++;
+        else
+            c->collected->skipped++;
+    }
+    MemoryContextSwitchTo(old);
+    if (c->collected->storage == 0) MemoryContextReset(c->row_context);
+}
+
+void collect_bucket(Collector* c, int bucket, char** buffer, Size* buffer_bytes) {
+    char name[MAXPGPATH];
+    ResultHeader header;
+    pg_snprintf(name, sizeof name, "r%d", bucket);
+    BufFile* file = open_run_file(c->segment, name);
+    if (file == nullptr) return;
+    while (BufFileRead(file, &header, sizeof header) == sizeof header) {
+        const Size bytes = (Size)header.key_length + header.model_bytes + header.message_bytes +
+                           header.hint_bytes;
+        if (bytes > *buffer_bytes) {
+            *buffer_bytes = bytes * 2;
+            *buffer = (char*)repalloc(*buffer, *buffer_bytes);
+        }
+        read_exactly(file, *buffer, bytes);
+        CHECK_FOR_INTERRUPTS();
+        collect_record(c, &header, *buffer);
+    }
+    BufFileClose(file);
+}
+
+}  // namespace
+
+char* own_partition(const char* parent, int64 run_id) {
+    return psprintf("%s_r" INT64_FORMAT, parent, run_id);
+}
+
+void collect_results(RunSegment* segment, const TrainPlan* plan, Collected* collected) {
+    registry::RegistryRights rights;
+    auto* c = (Collector*)palloc0(sizeof(Collector));
+    Size buffer_bytes = 64 * 1024;
+    char* buffer = (char*)palloc(buffer_bytes);
+    const uint64 groups = pg_atomic_read_u64(&segment->groups_trained) +
+                          pg_atomic_read_u64(&segment->groups_failed) +
+                          pg_atomic_read_u64(&segment->groups_skipped);
+    memset(collected, 0, sizeof *collected);
+    collected->storage = (int64)groups > kOwnPartitionGroups ? segment->run_id : 0;
+    collected->nullable_keys = (bool*)palloc0(sizeof(bool) * (Size)(plan->spec->n_keys + 1));
+    c->segment = segment;
+    c->plan = plan;
+    c->spec = plan->spec;
+    c->collected = collected;
+    key_codec_init(&c->codec, plan->spec);
+    c->columns =
+        (registry::KeyColumn*)palloc0(sizeof(registry::KeyColumn) * (Size)(plan->spec->n_keys + 1));
+    for (int i = 0; i < plan->spec->n_keys; i++)
+        registry::key_column_init(&c->columns[i], plan->arguments.partition_by[i],
+                                  plan->key_types[i], plan->spec->keys()[i].collation);
+    c->model_id_sequence = registry_oid("model_id_seq");
+    c->row_context = AllocSetContextCreate(CurrentMemoryContext, "many_models collect",
+                                           ALLOCSET_DEFAULT_SIZES);
+    registry::enter_registry(&rights);
+    (void)set_config_option("DateStyle", "ISO, YMD", PGC_USERSET, PGC_S_SESSION, GUC_ACTION_SAVE,
+                            true, 0, false);
+    (void)set_config_option("TimeZone", "UTC", PGC_USERSET, PGC_S_SESSION, GUC_ACTION_SAVE, true,
+                            0, false);
+    open_target(&c->models, "model_store", collected->storage);
+    open_target(&c->failures, "failure_store", collected->storage);
+    for (int bucket = 0; bucket < segment->n_buckets; bucket++) {
+        collect_bucket(c, bucket, &buffer, &buffer_bytes);
+        report_progress(segment);
+    }
+    close_target(&c->models, "model_store", collected->storage);
+    close_target(&c->failures, "failure_store", collected->storage);
+    registry::leave_registry(&rights);
+    MemoryContextDelete(c->row_context);
+}
+
+}  // namespace many::engine

@@ -1,0 +1,99 @@
+// drop_models: a version of a set, or the whole set. Models in partitions of their own go with the
+// partition; those of small runs are deleted from the shared one.
+#include "pg/server.h"
+
+#include "engine/collect.h"
+#include "registry/registry.h"
+
+extern "C" {
+#include "tcop/utility.h"
+}
+
+namespace many::engine {
+
+namespace {
+
+void execute(const char* statement) {
+    const int code = SPI_execute(statement, false, 0);
+    if (code < 0) elog(ERROR, "registry: \"%s\" failed: %d", statement, code);
+}
+
+void drop_run(int64 run_id, int64 storage) {
+    for (const char* parent : {"model_store", "failure_store"}) {
+        if (storage != 0)
+            execute(psprintf("DROP TABLE many_models.%s", own_partition(parent, storage)));
+        else
+            execute(psprintf("DELETE FROM many_models.%s_shared WHERE run_id "
+                             "OPERATOR(pg_catalog.=) " INT64_FORMAT, parent, run_id));
+    }
+    execute(psprintf("DELETE FROM many_models.runs WHERE run_id OPERATOR(pg_catalog.=) "
+                     INT64_FORMAT, run_id));
+}
+
+// Runs as the registry's owner; returns the number of models dropped.
+int64 drop_version(const char* model_set, int version) {
+    Oid types[2] = {TEXTOID, INT4OID};
+    Datum values[2] = {CStringGetTextDatum(model_set), Int32GetDatum(version)};
+    int64 models = 0;
+    const int code = SPI_execute_with_args(
+        "SELECT run_id, storage, trained FROM many_models.runs WHERE model_set = $1 "
+        "AND kind = 'train' AND ($2 = 0 OR version = $2)",
+        2, types, values, nullptr, false, 0);
+    if (code != SPI_OK_SELECT) elog(ERROR, "could not read the registry: %d", code);
+    SPITupleTable* runs = SPI_tuptable;
+    const uint64 n = SPI_processed;
+    if (n == 0 && version != 0)
+        ereport(ERROR, (errcode(ERRCODE_UNDEFINED_OBJECT),
+                        errmsg("model set \"%s\" has no version %d", model_set, version)));
+    for (uint64 i = 0; i < n; i++) {
+        bool is_null = false;
+        const int64 run_id = DatumGetInt64(SPI_getbinval(runs->vals[i], runs->tupdesc, 1, &is_null));
+        const int64 storage =
+            DatumGetInt64(SPI_getbinval(runs->vals[i], runs->tupdesc, 2, &is_null));
+        models += DatumGetInt64(SPI_getbinval(runs->vals[i], runs->tupdesc, 3, &is_null));
+        drop_run(run_id, storage);
+    }
+    if (version == 0) {
+        const int deleted = SPI_execute_with_args(
+            "DELETE FROM many_models.model_sets WHERE model_set = $1", 1, types, values, nullptr,
+            false, 0);
+        if (deleted != SPI_OK_DELETE) elog(ERROR, "could not write the registry: %d", deleted);
+    }
+    return models;
+}
+
+}  // namespace
+
+}  // namespace many::engine
+
+extern "C" {
+
+PG_FUNCTION_INFO_V1(many_drop_models);
+
+Datum many_drop_models(PG_FUNCTION_ARGS) {
+    namespace registry = many::registry;
+    PreventCommandDuringRecovery("drop_models()");
+    PreventCommandIfReadOnly("drop_models()");
+    if (PG_ARGISNULL(0))
+        ereport(ERROR, (errcode(ERRCODE_NULL_VALUE_NOT_ALLOWED), errmsg("model_set is NULL")));
+    if (!PG_ARGISNULL(1) && PG_GETARG_INT32(1) < 1)
+        ereport(ERROR, (errcode(ERRCODE_INVALID_PARAMETER_VALUE),
+                        errmsg("version must be 1 or more, not %d", PG_GETARG_INT32(1)),
+                        errhint("NULL drops the whole model set.")));
+    if (SPI_connect() != SPI_OK_CONNECT) elog(ERROR, "SPI_connect failed");
+    char* name = text_to_cstring(PG_GETARG_TEXT_PP(0));
+    registry::ModelSet* set = registry::find_model_set(name, true);
+    if (set == nullptr)
+        ereport(ERROR, (errcode(ERRCODE_UNDEFINED_OBJECT),
+                        errmsg("model set \"%s\" does not exist", name)));
+    registry::require_set_owner(set);
+    registry::RegistryRights rights;
+    registry::enter_registry(&rights);
+    const int64 models =
+        many::engine::drop_version(name, PG_ARGISNULL(1) ? 0 : PG_GETARG_INT32(1));
+    registry::leave_registry(&rights);
+    registry::announce_models_changed();
+    SPI_finish();
+    PG_RETURN_INT64(models);
+}
+}

@@ -1,0 +1,215 @@
+#include "pg/server.h"
+
+#include "engine/fit_session.h"
+
+#include <time.h>
+
+#include <memory>
+
+#include "wall/wall.h"
+
+namespace many::engine {
+
+struct FitSession {
+    RunSpec* spec;
+    core::GroupTrainer* trainer;
+    core::GroupResult* result;
+    core::GroupOptions options;  // of the group being fitted
+    double limit_seconds;
+    char message[1200];
+    char hint[600];
+    int64 spent_us;  // on the group, in earlier calls
+};
+
+namespace {
+
+int64 clock_us() {
+    struct timespec now;
+    clock_gettime(CLOCK_MONOTONIC, &now);
+    return (int64)now.tv_sec * 1000000 + now.tv_nsec / 1000;
+}
+
+void destroy_session(void* argument) {
+    auto* session = (FitSession*)argument;
+    delete session->trainer;
+    delete session->result;
+}
+
+core::TrainSpec train_spec(RunSpec* spec) {
+    core::TrainSpec train;
+    train.n_features = spec->n_features;
+    train.categorical.resize((size_t)spec->n_features);
+    for (int i = 0; i < spec->n_features; i++)
+        train.categorical[(size_t)i] = spec->features()[i].kind == pg::FeatureKind::level;
+    train.has_time = spec->has_time && spec->exchange == Exchange::rows;
+    train.holdout = spec->holdout;
+    train.cv_folds = spec->cv_folds;
+    train.null_policy = spec->null_policy;
+    train.seed = (uint64)spec->seed;
+    train.max_levels = spec->max_levels;
+    return train;
+}
+
+core::StopSignal start_group(FitSession* session, GroupFitInput input) {
+    core::StopSignal stop;
+    session->options = input.override != nullptr ? input.override->options : session->spec->options;
+    session->limit_seconds = input.override != nullptr ? input.override->seconds_per_group
+                                                       : session->spec->seconds_per_group;
+    stop.flag = (const volatile int*)&InterruptPending;
+    stop.deadline_us = session->limit_seconds > 0
+                           ? clock_us() + (int64)(session->limit_seconds * 1e6)
+                           : 0;
+    return stop;
+}
+
+int sqlstate_of(core::FitStatus status) {
+    switch (status) {
+        case core::FitStatus::not_finite:
+            return ERRCODE_NUMERIC_VALUE_OUT_OF_RANGE;
+        case core::FitStatus::timed_out:
+            return ERRCODE_QUERY_CANCELED;
+        case core::FitStatus::cancelled:
+            return ERRCODE_QUERY_CANCELED;
+        default:
+            return ERRCODE_DATA_EXCEPTION;
+    }
+}
+
+// Puts the names of columns where the core wrote {k} and {target}.
+void name_columns(RunSpec* spec, const char* text, char* out, size_t size) {
+    size_t used = 0;
+    while (*text != '\0' && used + 1 < size) {
+        int index = 0;
+        int consumed = 0;
+        const char* name = nullptr;
+        if (strncmp(text, "{target}", 8) == 0) {
+            name = NameStr(spec->target);
+            consumed = 8;
+        } else if (sscanf(text, "{%d}%n", &index, &consumed) == 1 && consumed > 0 && index >= 0 &&
+                   index < spec->n_features) {
+            name = NameStr(spec->features()[index].name);
+        }
+        if (name == nullptr) {
+            out[used++] = *text++;
+            continue;
+        }
+        const int n = pg_snprintf(out + used, size - used, "\"%s\"", name);
+        used += n > 0 ? (size_t)n : 0;
+        if (used >= size) used = size - 1;
+        text += consumed;
+    }
+    out[used] = '\0';
+}
+
+// After the core has filled session->result.
+void settle(FitSession* session, int64 n_rows, GroupOutcome* outcome) {
+    const core::GroupResult& result = *session->result;
+    memset(outcome, 0, sizeof *outcome);
+    outcome->n_rows = result.rows_used > 0 ? result.rows_used : n_rows;
+    if (result.status == core::FitStatus::ok) {
+        outcome->kind = ResultKind::trained;
+        outcome->model = result.model.data();
+        outcome->model_bytes = (uint32)result.model.size();
+        return;
+    }
+    outcome->kind = result.status == core::FitStatus::too_few_rows ||
+                            result.status == core::FitStatus::constant_target
+                        ? ResultKind::skipped
+                        : ResultKind::failed;
+    outcome->sqlstate = sqlstate_of(result.status);
+    if (result.status == core::FitStatus::timed_out) {
+        pg_snprintf(session->message, sizeof session->message,
+                    "took longer than seconds_per_group = %g", session->limit_seconds);
+        pg_snprintf(session->hint, sizeof session->hint,
+                    "Raise seconds_per_group, for this group alone by group_options.");
+    } else {
+        name_columns(session->spec, result.message.c_str(), session->message,
+                     sizeof session->message);
+        name_columns(session->spec, result.hint.c_str(), session->hint, sizeof session->hint);
+    }
+    outcome->message = session->message;
+    outcome->hint = session->hint[0] != '\0' ? session->hint : nullptr;
+}
+
+// Runs `step` until it was not interrupted; interrupts are served outside of the core. The group's
+// time limit goes on over interruptions.
+template <class Step>
+void run_step(FitSession* session, GroupFitInput input, Step step) {
+    core::StopSignal stop = start_group(session, input);
+    for (;;) {
+        wall::WallError error;
+        core::FitStatus status = core::FitStatus::ok;
+        if (!wall::across_wall(&error, [&] { status = step(stop); }))
+            wall::raise_wall_error(&error);
+        if (status != core::FitStatus::cancelled) return;
+        CHECK_FOR_INTERRUPTS();
+    }
+}
+
+}  // namespace
+
+FitSession* make_fit_session(RunSpec* spec, MemoryContext context) {
+    auto* session = (FitSession*)MemoryContextAllocZero(context, sizeof(FitSession));
+    auto* callback = (MemoryContextCallback*)MemoryContextAllocZero(context,
+                                                                    sizeof(MemoryContextCallback));
+    session->spec = spec;
+    callback->func = destroy_session;
+    callback->arg = session;
+    MemoryContextRegisterResetCallback(context, callback);
+    wall::WallError error;
+    if (!wall::across_wall(&error, [&] {
+            session->trainer = new core::GroupTrainer(train_spec(spec));
+            session->result = new core::GroupResult;
+        }))
+        wall::raise_wall_error(&error);
+    return session;
+}
+
+Size session_holdout_doubles(const FitSession* session) {
+    return session->trainer->holdout_doubles();
+}
+
+void session_prepare_holdout(FitSession* session, const double* moments, double* state,
+                             GroupFitInput input) {
+    run_step(session, input, [&](const core::StopSignal& stop) {
+        const core::FitStatus status =
+            session->trainer->prepare_holdout(moments, session->options, stop, state);
+        // Out of time: no holdout metrics; the final fit decides about the group.
+        return status == core::FitStatus::cancelled ? status : core::FitStatus::ok;
+    });
+}
+
+void session_add_holdout(FitSession* session, double* state, double* moments, const double* rows,
+                         uint32 n, Size stride) {
+    session->trainer->add_holdout_rows(state, moments, rows, n, stride);  // noexcept
+}
+
+void session_finish(FitSession* session, const double* moments, const double* state, int64 n_rows,
+                    GroupFitInput input, GroupOutcome* outcome) {
+    const int64 start = clock_us();
+    run_step(session, input, [&](const core::StopSignal& stop) {
+        session->trainer->finish(moments, state, session->options, stop, *session->result);
+        return session->result->status;
+    });
+    settle(session, n_rows, outcome);
+    outcome->seconds = (double)(clock_us() - start) / 1e6;
+}
+
+void session_fit_rows(FitSession* session, double* rows, Size n, Size stride,
+                      const LevelDictionary* levels, GroupFitInput input, GroupOutcome* outcome) {
+    const int64 start = clock_us();
+    run_step(session, input, [&](const core::StopSignal& stop) {
+        const auto lookup = [levels](int feature, std::uint64_t key) -> std::string_view {
+            uint32 length = 0;
+            const char* text = levels_text(levels, feature, key, &length);
+            return text == nullptr ? std::string_view() : std::string_view(text, length);
+        };
+        session->trainer->fit_rows(rows, n, stride, lookup, session->options, stop,
+                                   *session->result);
+        return session->result->status;
+    });
+    settle(session, (int64)n, outcome);
+    outcome->seconds = (double)(clock_us() - start) / 1e6;
+}
+
+}  // namespace many::engine

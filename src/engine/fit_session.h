@@ -1,0 +1,42 @@
+// A process's fitter: the core's GroupTrainer behind the wall, with limits and interrupts.
+//
+// The C++ objects live on the heap, owned by a memory context (its reset destroys them); what comes
+// out is plain data that stays valid until the next call.
+#pragma once
+
+#include "engine/key_image.h"
+#include "engine/levels.h"
+#include "engine/results.h"
+
+namespace many::engine {
+
+struct FitSession;
+
+struct GroupFitInput {
+    const Override* override;  // of options, or nullptr
+};
+
+struct GroupOutcome {
+    ResultKind kind;
+    int sqlstate;
+    const char* message;  // nullptr when trained
+    const char* hint;
+    const void* model;
+    uint32 model_bytes;
+    int64 n_rows;
+    double seconds;
+};
+
+FitSession* make_fit_session(RunSpec* spec, MemoryContext context);
+
+Size session_holdout_doubles(const FitSession* session);
+void session_prepare_holdout(FitSession* session, const double* moments, double* state,
+                             GroupFitInput input);
+void session_add_holdout(FitSession* session, double* state, double* moments, const double* rows,
+                         uint32 n, Size stride);
+void session_finish(FitSession* session, const double* moments, const double* state, int64 n_rows,
+                    GroupFitInput input, GroupOutcome* outcome);
+void session_fit_rows(FitSession* session, double* rows, Size n, Size stride,
+                      const LevelDictionary* levels, GroupFitInput input, GroupOutcome* outcome);
+
+}  // namespace many::engine

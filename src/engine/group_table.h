@@ -1,0 +1,123 @@
+// The groups a process has seen, with what it holds of each: a few rows, or their moments.
+//
+// Used on both sides of the exchange: by the sink while it scans, and by the fit phase when it
+// merges a bucket. A group starts as rows. In the statistics exchange, when its block of rows is
+// full (the point where moments are smaller than the rows) they are folded into moments and the
+// block starts anew: so that large groups cost one vectorised kernel call per block, and small ones
+// never pay for a triangle of sums they do not fill.
+//
+// Invariants: all memory lies in the table's arena; `used_bytes` counts it; nothing is freed one by
+// one but row blocks (free lists by capacity). Groups keep their address until the table is reset.
+// C-shaped: no destructor, safe under longjmp.
+#pragma once
+
+#include "engine/key_image.h"
+
+namespace many::engine {
+
+// What happened in a group beside its usable rows.
+struct GroupInfo {
+    int64 n_null;        // rows left out for a NULL
+    int64 n_bad;         // rows that make the group fail
+    int32 bad_column;    // first such column: feature, or n_features for the target
+    int32 bad_is_null;   // 1: NULL under null_policy error, 0: NaN or infinity
+};
+
+struct Group {
+    uint64 hash;
+    char* key;
+    uint32 key_length;
+    uint32 n_train;  // rows in the block
+    uint32 n_hold;
+    uint32 train_capacity;
+    uint32 hold_capacity;
+    bool over_budget;  // rows exchange: the group does not fit; its rows are only counted
+    double* train;
+    double* hold;
+    double* moments;  // or nullptr
+    double* state;    // fit phase: holdout state
+    int64 n_rows;     // usable rows seen
+    int64 first_time;
+    int64 last_time;
+    GroupInfo info;
+};
+
+struct ArenaBlock;
+
+struct GroupTable {
+    MemoryContext context;
+    KeyCodec* codec;
+    // shape
+    int d;            // p + 1
+    int stride;       // doubles of a row
+    int time_at;      // index of the time in a row, or -1
+    int n_moments;
+    bool folds_rows;  // statistics exchange
+    int cv_folds;
+    uint64 seed;
+    uint32 block_rows;  // rows of a full block in the statistics exchange
+    Size moments_doubles;  // of one moments buffer
+    // groups
+    uint64 n_groups;
+    Group** chunks;
+    uint32 n_chunks;
+    uint32 chunk_capacity;
+    uint32* slots;  // index + 1 into the groups; 0 = empty
+    uint32* tags;   // low hash bits of the slot
+    uint64 n_slots;
+    Group* last;
+    // arena
+    ArenaBlock* blocks;
+    ArenaBlock* current;
+    Size position;
+    Size used_bytes;
+    Size peak_bytes;
+    void* free_rows[32];  // by log2(capacity)
+};
+
+constexpr uint32 kFirstBlockRows = 4;
+constexpr uint32 kGroupsPerChunk = 1024;
+
+void group_table_init(GroupTable* table, RunSpec* spec, KeyCodec* codec, MemoryContext context);
+// Forgets all groups; keeps memory for reuse.
+void group_table_reset(GroupTable* table);
+// Gives the memory back.
+void group_table_free(GroupTable* table);
+
+// The group of a key image, made if it is new (`found` tells).
+Group* group_table_lookup(GroupTable* table, uint64 hash, const char* key, uint32 key_length,
+                          bool* found);
+// nullptr if there is none.
+Group* group_table_find(GroupTable* table, uint64 hash, const char* key, uint32 key_length);
+
+inline Group* group_at(const GroupTable* table, uint64 index) {
+    return &table->chunks[index / kGroupsPerChunk][index % kGroupsPerChunk];
+}
+
+// Room for one more row in the block of training (or held-out) rows, folding or growing first.
+double* group_train_slot(GroupTable* table, Group* group);
+double* group_hold_slot(GroupTable* table, Group* group);
+
+// Folds the rows in the block into the moments.
+void group_fold(GroupTable* table, Group* group);
+// Merges moments from elsewhere.
+void group_merge_moments(GroupTable* table, Group* group, const double* moments);
+void group_free_rows(GroupTable* table, Group* group);
+
+// Doubles from the arena, zeroed.
+double* group_table_doubles(GroupTable* table, Size n);
+
+inline void group_see_time(Group* group, int64 time) {
+    if (time < group->first_time) group->first_time = time;
+    if (time > group->last_time) group->last_time = time;
+}
+
+inline void group_note_bad(Group* group, int column, bool is_null, int64 n) {
+    if (group->info.n_bad == 0 || column < group->info.bad_column) {
+        group->info.bad_column = column;
+        group->info.bad_is_null = is_null ? 1 : 0;
+    }
+    group->info.n_bad += n;
+}
+
+}  // namespace many::engine

@@ -1,0 +1,134 @@
+// The shared memory of one run: its specification, its counters, its temporary files.
+//
+// One DSM segment per training run, created by the session that called train_many_models:
+//
+//   RunSegment            counters and progress, atomics
+//   RunSpec               what to do, plain data, valid in every process
+//     KeySpec[n_keys], FeatureSpec[n_features], overrides (flat)
+//
+// Processes that take part: those of the source query's parallel plan (they run the sink, see
+// sink.cpp), then those of the fit phase (fit_phase.cpp). All attach by handle; the sink's processes
+// must also present `token`, which only the run's own query contains.
+#pragma once
+
+#include "pg/server.h"
+
+#include "core/learners/group_trainer.h"
+#include "pg/feature_reader.h"
+
+namespace many::engine {
+
+constexpr uint32 kSegmentMagic = 0x4d4d5253;  // "MMRS"
+constexpr int kMaxBuckets = 256;
+constexpr int kMaxKeys = 32;        // as PostgreSQL's own limit of index columns
+constexpr int kMaxArguments = 100;  // FUNC_MAX_ARGS
+
+enum class Exchange : uint8 { statistics, rows };
+enum class Phase : uint32 { starting, scanning, fitting, collecting, finished };
+
+// How a key column becomes part of a key image (key_image.h).
+enum class KeyForm : uint8 { by_value, float4, float8, text, padded_text, fixed, generic };
+
+struct KeySpec {
+    NameData name;
+    Oid type;  // base type
+    Oid collation;
+    int16 typlen;
+    bool typbyval;
+    char typalign;
+    KeyForm form;
+};
+
+struct FeatureSpec {
+    NameData name;
+    Oid type;
+    pg::FeatureKind kind;
+};
+
+// options.group_options: the groups whose key columns equal the given values.
+struct Override {
+    uint32 bytes;  // of the whole entry, 8-aligned
+    uint32 columns;        // bit i: key column i is given
+    uint32 null_columns;   // bit i: ... as NULL
+    double seconds_per_group;
+    core::GroupOptions options;
+    // followed, for each given non-NULL column, by a uint32 length and the datum's bytes (by-value
+    // types: 8 bytes), 8-aligned
+};
+
+struct RunSpec {
+    uint32 bytes;  // of all that follows the struct too
+    int32 n_keys;
+    int32 n_features;
+    int32 n_overrides;
+    uint32 overrides_offset;  // from the start of RunSpec
+    Exchange exchange;
+    bool has_time;  // rows carry the time after the target
+    Oid time_type;
+    Oid target_type;
+    NameData target;
+    core::HoldoutSpec holdout;
+    core::NullPolicy null_policy;
+    int32 cv_folds;
+    int64 seed;
+    int32 max_levels;
+    double seconds_per_group;  // 0: no limit
+    core::GroupOptions options;
+    uint64 budget_bytes;
+
+    KeySpec* keys() { return (KeySpec*)((char*)this + MAXALIGN(sizeof(RunSpec))); }
+    FeatureSpec* features() {
+        return (FeatureSpec*)((char*)keys() + MAXALIGN(sizeof(KeySpec) * (Size)n_keys));
+    }
+    char* overrides() { return (char*)this + overrides_offset; }
+    int row_doubles() const { return n_features + 1 + (has_time ? 1 : 0); }
+};
+
+struct RunSegment {
+    uint32 magic;
+    uint32 layout;  // sizeof(RunSegment): guards against a library replaced during a run
+    int64 token;
+    Oid database;
+    Oid role;
+    int pid;
+    int64 run_id;
+    char model_set[NAMEDATALEN * 2];
+    TimestampTz started_at;
+    double estimated_rows;
+    int32 workers;
+    int32 n_buckets;
+    uint32 spec_offset;
+
+    pg_atomic_uint32 phase;
+    pg_atomic_uint32 n_processes;  // of the sink; numbers their files
+    pg_atomic_uint32 next_bucket;  // of the fit phase
+    pg_atomic_uint64 rows_read;
+    pg_atomic_uint64 rows_skipped;  // for a NULL, under null_policy skip_row
+    pg_atomic_uint64 bytes_exchanged;
+    pg_atomic_uint64 groups_found;
+    pg_atomic_uint64 groups_trained;
+    pg_atomic_uint64 groups_failed;
+    pg_atomic_uint64 groups_skipped;
+    pg_atomic_uint64 peak_bytes;  // largest table of groups in any process
+    pg_atomic_uint32 rescans;     // buckets read more than once to stay within the budget
+    pg_atomic_uint64 bucket_bytes[kMaxBuckets];
+
+    SharedFileSet files;
+
+    RunSpec* spec() { return (RunSpec*)((char*)this + spec_offset); }
+};
+
+// Maps the segment in this process for the rest of its life as a participant: pinned, so that the
+// resource owner of the query (or of the worker's transaction) does not warn about it. The session
+// that created the run already has it. nullptr when there is no such run.
+RunSegment* attach_run(dsm_handle handle, int64 token, bool* attached_now);
+
+inline int row_stride(const RunSpec* spec) {
+    return spec->row_doubles();
+}
+
+inline int bucket_of(uint64 hash, int n_buckets) {
+    return (int)(((hash >> 32) * (uint64)n_buckets) >> 32);
+}
+
+}  // namespace many::engine

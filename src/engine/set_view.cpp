@@ -1,0 +1,112 @@
+#include "pg/server.h"
+
+#include "engine/set_view.h"
+
+namespace many::engine {
+
+namespace {
+
+struct ViewColumn {
+    const char* name;
+    const char* expression;
+};
+
+constexpr ViewColumn kColumns[] = {
+    {"version", "r.version"},
+    {"model_id", "m.model_id"},
+    {"run_id", "m.run_id"},
+    {"algorithm", "r.algorithm"},
+    {"n_rows", "m.n_rows"},
+    {"trained_at", "r.finished_at"},
+    {"train_rmse", "many_models.model_metric(m.model, 'train', 'rmse')"},
+    {"train_r2", "many_models.model_metric(m.model, 'train', 'r2')"},
+    {"holdout_rows", "many_models.model_metric(m.model, 'holdout', 'n_rows')"},
+    {"holdout_rmse", "many_models.model_metric(m.model, 'holdout', 'rmse')"},
+    {"holdout_mae", "many_models.model_metric(m.model, 'holdout', 'mae')"},
+    {"holdout_mape", "many_models.model_metric(m.model, 'holdout', 'mape')"},
+    {"holdout_smape", "many_models.model_metric(m.model, 'holdout', 'smape')"},
+    {"holdout_r2", "many_models.model_metric(m.model, 'holdout', 'r2')"},
+    {"holdout_bias", "many_models.model_metric(m.model, 'holdout', 'bias')"},
+    {"cv_rmse", "many_models.model_metric(m.model, 'cv', 'rmse')"},
+    {"cv_r2", "many_models.model_metric(m.model, 'cv', 'r2')"},
+    {"sigma", "many_models.model_statistic(m.model, 'sigma')"},
+    {"first_time", "m.first_time"},
+    {"last_time", "m.last_time"},
+};
+
+bool is_key(const TrainArguments* a, const char* name) {
+    for (int i = 0; i < a->n_keys; i++)
+        if (strcmp(a->partition_by[i], name) == 0) return true;
+    return false;
+}
+
+// Whether the view that is there has the key columns as they are now.
+bool view_fits(Oid view, const TrainPlan* plan) {
+    const TrainArguments* a = &plan->arguments;
+    if (get_rel_relkind(view) != RELKIND_VIEW) return false;
+    for (int i = 0; i < a->n_keys; i++) {
+        const AttrNumber column = get_attnum(view, a->partition_by[i]);
+        if (column == InvalidAttrNumber || get_atttype(view, column) != plan->key_types[i])
+            return false;
+    }
+    return get_attnum(view, is_key(a, "holdout_rmse") ? "model_holdout_rmse" : "holdout_rmse") !=
+           InvalidAttrNumber;
+}
+
+char* view_query(const TrainPlan* plan, const char* view) {
+    const TrainArguments* a = &plan->arguments;
+    StringInfoData sql;
+    initStringInfo(&sql);
+    appendStringInfo(&sql, "CREATE VIEW %s WITH (security_invoker = true) AS SELECT ", view);
+    for (int i = 0; i < a->n_keys; i++)
+        appendStringInfo(&sql, "(m.partition_key OPERATOR(pg_catalog.->>) %s)::%s AS %s, ",
+                         quote_literal_cstr(a->partition_by[i]),
+                         format_type_extended(plan->key_types[i], -1, FORMAT_TYPE_FORCE_QUALIFY),
+                         quote_identifier(a->partition_by[i]));
+    for (size_t i = 0; i < lengthof(kColumns); i++) {
+        const char* name = is_key(a, kColumns[i].name) ? psprintf("model_%s", kColumns[i].name)
+                                                       : kColumns[i].name;
+        appendStringInfo(&sql, "%s%s AS %s", i > 0 ? ", " : "", kColumns[i].expression,
+                         quote_identifier(name));
+    }
+    appendStringInfo(&sql,
+                     " FROM many_models.model_store AS m JOIN many_models.runs AS r ON "
+                     "r.run_id OPERATOR(pg_catalog.=) m.run_id WHERE r.kind "
+                     "OPERATOR(pg_catalog.=) 'train' AND r.model_set OPERATOR(pg_catalog.=) %s",
+                     quote_literal_cstr(a->model_set));
+    return sql.data;
+}
+
+}  // namespace
+
+void create_set_view(const TrainPlan* plan) {
+    const TrainArguments* a = &plan->arguments;
+    const char* name = psprintf("%s_models", a->model_set);
+    List* path = fetch_search_path(false);
+    const Oid schema = path == NIL ? InvalidOid : linitial_oid(path);
+    if (!OidIsValid(schema) || !pg::schema_create_allowed(schema, GetUserId())) {
+        ereport(NOTICE, (errmsg("view \"%s\" not created", name),
+                         errhint("The role may not create relations in the first schema of its "
+                                 "search_path; many_models.models has all models.")));
+        return;
+    }
+    const char* qualified = quote_qualified_identifier(get_namespace_name(schema), name);
+    const Oid existing = get_relname_relid(name, schema);
+    if (OidIsValid(existing)) {
+        if (!view_fits(existing, plan))
+            ereport(NOTICE,
+                    (errmsg("%s is not the view of model set \"%s\", or of older column types",
+                            qualified, a->model_set),
+                     errhint("Drop or rename it, and the next training creates the view.")));
+        return;
+    }
+    if (SPI_execute(view_query(plan, qualified), false, 0) < 0)
+        elog(ERROR, "could not create view %s", qualified);
+    if (SPI_execute(psprintf("COMMENT ON VIEW %s IS %s", qualified,
+                             quote_literal_cstr(psprintf("models of model set %s, all versions, "
+                                                         "with their metrics", a->model_set))),
+                    false, 0) < 0)
+        elog(ERROR, "could not comment on view %s", qualified);
+}
+
+}  // namespace many::engine

@@ -1,0 +1,520 @@
+// train_many_models: the run from the session's side. The state diagram is in README.md.
+#include "pg/server.h"
+
+#include "engine/collect.h"
+#include "engine/fit_phase.h"
+#include "engine/progress.h"
+#include "engine/set_view.h"
+#include "engine/train_spec.h"
+#include "pg/settings.h"
+
+extern "C" {
+#include "commands/sequence.h"
+#include "executor/nodeAgg.h"
+#include "nodes/plannodes.h"
+#include "optimizer/cost.h"
+#include "optimizer/optimizer.h"
+#include "port/pg_crc32c.h"
+#include "storage/shm_toc.h"
+#include "tcop/utility.h"
+#include "utils/plancache.h"
+}
+
+namespace many::engine {
+
+namespace {
+
+constexpr uint64 kHandleKey = 1;
+constexpr uint64 kSmallRunBytes = 1024 * 1024;  // fitted by the session alone
+constexpr double kBucketBytes = 8.0 * 1024 * 1024;
+
+struct Run {
+    TrainPlan* plan;
+    dsm_segment* mapped;
+    RunSegment* segment;
+    int64 token;
+    int version;
+    int workers;  // processes that took part
+    double scan_seconds;
+    double fit_seconds;
+    double collect_seconds;
+};
+
+double seconds_between(TimestampTz from, TimestampTz to) {
+    return (double)(to - from) / 1e6;
+}
+
+// Rows the scan is expected to read: the planner's estimate below the aggregate.
+double estimated_rows(SPIPlanPtr plan) {
+    CachedPlan* cached = SPI_plan_get_cached_plan(plan);
+    double rows = 0;
+    if (cached == nullptr) return 0;
+    auto* statement = linitial_node(PlannedStmt, cached->stmt_list);
+    Plan* node = statement->planTree;
+    double share = 1;
+    while (node != nullptr && (IsA(node, Agg) || IsA(node, Gather) || IsA(node, GatherMerge))) {
+        // Below a Gather, rows are per process; the leader counts as a part of one.
+        if (IsA(node, Gather)) {
+            const int workers = ((Gather*)node)->num_workers;
+            const double leader = 1.0 - 0.3 * workers;
+            share = workers + (parallel_leader_participation && leader > 0 ? leader : 0);
+        }
+        node = node->lefttree;
+    }
+    if (node != nullptr) rows = node->plan_rows * share;
+    ReleaseCachedPlan(cached, CurrentResourceOwner);
+    return rows;
+}
+
+int choose_buckets(const RunSpec* spec, double rows, int workers) {
+    const double bytes = rows * ((double)spec->row_doubles() * sizeof(double) + 32);
+    int buckets = 16;
+    while (buckets < kMaxBuckets && (buckets * kBucketBytes < bytes || buckets < workers * 8))
+        buckets *= 2;
+    return buckets;
+}
+
+void create_segment(Run* run, const char* model_set, int64 run_id, int workers) {
+    const RunSpec* spec = run->plan->spec;
+    const Size head = MAXALIGN(sizeof(RunSegment));
+    run->mapped = dsm_create(head + spec->bytes, 0);
+    auto* segment = (RunSegment*)dsm_segment_address(run->mapped);
+    uint32 random = 0;
+    memset((void*)segment, 0, head);
+    if (!pg_strong_random(&random, sizeof random))
+        ereport(ERROR, (errcode(ERRCODE_INTERNAL_ERROR), errmsg("could not get random bytes")));
+    run->token = (int64)(((uint64)(random & 0x7fffffff) << 32) |
+                         (uint64)dsm_segment_handle(run->mapped));
+    segment->layout = sizeof(RunSegment);
+    segment->token = run->token;
+    segment->database = MyDatabaseId;
+    segment->role = GetUserId();
+    segment->pid = MyProcPid;
+    segment->run_id = run_id;
+    strlcpy(segment->model_set, model_set, sizeof segment->model_set);
+    segment->started_at = GetCurrentTimestamp();
+    segment->workers = workers;
+    segment->spec_offset = (uint32)head;
+    for (auto* counter :
+         {&segment->rows_read, &segment->rows_skipped, &segment->bytes_exchanged,
+          &segment->groups_found, &segment->groups_trained, &segment->groups_failed,
+          &segment->groups_skipped, &segment->peak_bytes})
+        pg_atomic_init_u64(counter, 0);
+    for (auto& bytes : segment->bucket_bytes) pg_atomic_init_u64(&bytes, 0);
+    pg_atomic_init_u32(&segment->phase, (uint32)Phase::starting);
+    pg_atomic_init_u32(&segment->n_processes, 0);
+    pg_atomic_init_u32(&segment->next_bucket, 0);
+    pg_atomic_init_u32(&segment->rescans, 0);
+    SharedFileSetInit(&segment->files, run->mapped);
+    memcpy(segment->spec(), spec, spec->bytes);
+    pg_write_barrier();
+    segment->magic = kSegmentMagic;
+    run->segment = segment;
+}
+
+void set_parallelism(int workers) {
+    char value[16];
+    pg_snprintf(value, sizeof value, "%d", workers - 1);
+    (void)set_config_option("max_parallel_workers_per_gather", value, PGC_USERSET, PGC_S_SESSION,
+                            GUC_ACTION_SAVE, true, 0, false);
+    // The session is one of the processes.
+    (void)set_config_option("parallel_leader_participation", "on", PGC_USERSET, PGC_S_SESSION,
+                            GUC_ACTION_SAVE, true, 0, false);
+}
+
+// Runs the source query into the sink. The query must not change anything: it runs read-only.
+void scan_source(Run* run, int workers) {
+    const int guc_level = NewGUCNestLevel();
+    const bool was_read_only = XactReadOnly;
+    set_parallelism(workers);
+    SPIPlanPtr plan = SPI_prepare_cursor(sink_query(run->plan, run->token), 0, nullptr,
+                                         CURSOR_OPT_PARALLEL_OK);
+    if (plan == nullptr) elog(ERROR, "could not plan the scan: %d", SPI_result);
+    run->segment->estimated_rows = estimated_rows(plan);
+    run->segment->n_buckets =
+        choose_buckets(run->plan->spec, run->segment->estimated_rows, workers);
+    set_phase(run->segment, Phase::scanning);
+    PG_TRY();
+    {
+        XactReadOnly = true;
+        const int code = SPI_execute_plan(plan, nullptr, nullptr, true, 0);
+        if (code != SPI_OK_SELECT) elog(ERROR, "the scan failed: %d", code);
+    }
+    PG_FINALLY();
+    {
+        XactReadOnly = was_read_only;
+    }
+    PG_END_TRY();
+    SPI_freeplan(plan);
+    AtEOXact_GUC(true, guc_level);
+    if (pg_atomic_read_u64(&run->segment->rows_read) == 0)
+        ereport(ERROR, (errcode(ERRCODE_NO_DATA_FOUND), errmsg("the source returned no rows"),
+                        errhint("Row-level security and the query's own conditions decide which "
+                                "rows a run sees.")));
+}
+
+void fit_alone(Run* run) {
+    fit_buckets(run->segment);
+}
+
+void fit_in_parallel(Run* run, int workers) {
+    dsm_handle handle = dsm_segment_handle(run->mapped);
+    EnterParallelMode();
+    ParallelContext* context =
+        CreateParallelContext("many_models", "many_fit_worker_main", workers - 1);
+    shm_toc_estimate_chunk(&context->estimator, sizeof handle);
+    shm_toc_estimate_keys(&context->estimator, 1);
+    InitializeParallelDSM(context);
+    int launched = 0;
+    if (context->seg != nullptr) {
+        auto* shared = (dsm_handle*)shm_toc_allocate(context->toc, sizeof handle);
+        *shared = handle;
+        shm_toc_insert(context->toc, kHandleKey, shared);
+        LaunchParallelWorkers(context);
+        launched = context->nworkers_launched;
+    }
+    if (launched == 0)
+        ereport(NOTICE, (errmsg("no background worker was free, the session works alone"),
+                         errhint("See max_worker_processes and max_parallel_workers.")));
+    if (launched + 1 > run->workers) run->workers = launched + 1;
+    fit_buckets(run->segment);
+    WaitForParallelWorkersToFinish(context);
+    DestroyParallelContext(context);
+    ExitParallelMode();
+}
+
+void fit_groups(Run* run, int workers) {
+    set_phase(run->segment, Phase::fitting);
+    const uint64 bytes = pg_atomic_read_u64(&run->segment->bytes_exchanged);
+    run->workers = (int)pg_atomic_read_u32(&run->segment->n_processes);
+    if (run->workers < 1) run->workers = 1;
+    if (workers == 1 || bytes < kSmallRunBytes)
+        fit_alone(run);
+    else
+        fit_in_parallel(run, workers);
+}
+
+void check_failures(const Run* run) {
+    const uint64 failed = pg_atomic_read_u64(&run->segment->groups_failed);
+    const uint64 groups = failed + pg_atomic_read_u64(&run->segment->groups_trained) +
+                          pg_atomic_read_u64(&run->segment->groups_skipped);
+    if (groups == 0 || (double)failed <= run->plan->max_failed_fraction * (double)groups) return;
+    ereport(ERROR,
+            (errcode(ERRCODE_DATA_EXCEPTION),
+             errmsg(UINT64_FORMAT " of " UINT64_FORMAT " groups failed, more than "
+                    "max_failed_fraction = %g allows",
+                    failed, groups, run->plan->max_failed_fraction),
+             errdetail("Nothing of the run is kept."),
+             errhint("Train with max_failed_fraction 1 and read many_models.failures.")));
+}
+
+// The set's row, locked; made if this is the first training. Another session that makes the same
+// set at the same time is waited for.
+registry::ModelSet* claim_model_set(const TrainArguments* a) {
+    registry::RegistryRights rights;
+    registry::enter_registry(&rights);
+    Oid types[10] = {TEXTOID, OIDOID, TEXTOID, TEXTARRAYOID, TEXTOID,
+                     TEXTARRAYOID, TEXTOID, TEXTOID, JSONBOID, JSONBOID};
+    Datum values[10];
+    char nulls[11] = "          ";
+    values[0] = CStringGetTextDatum(a->model_set);
+    values[1] = ObjectIdGetDatum(rights.saved_user);
+    values[2] = CStringGetTextDatum(a->source);
+    values[3] = PointerGetDatum(pg::strings_to_text_array(a->partition_by, a->n_keys));
+    values[4] = CStringGetTextDatum(a->target);
+    values[5] = a->n_features < 0
+                    ? (Datum)0
+                    : PointerGetDatum(pg::strings_to_text_array(a->features, a->n_features));
+    if (a->n_features < 0) nulls[5] = 'n';
+    values[6] = CStringGetTextDatum(a->algorithm);
+    values[7] = a->time_column == nullptr ? (Datum)0 : CStringGetTextDatum(a->time_column);
+    if (a->time_column == nullptr) nulls[7] = 'n';
+    values[8] = JsonbPGetDatum(a->options);
+    values[9] = JsonbPGetDatum(a->tags);
+    const int code = SPI_execute_with_args(
+        "INSERT INTO many_models.model_sets (model_set, owner, source, partition_by, target, "
+        "features, algorithm, time_column, options, tags) "
+        "VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10) ON CONFLICT (model_set) DO NOTHING",
+        10, types, values, nulls, false, 0);
+    if (code != SPI_OK_INSERT) elog(ERROR, "could not write the registry: %d", code);
+    registry::leave_registry(&rights);
+    registry::ModelSet* set = registry::find_model_set(a->model_set, true);
+    if (set == nullptr) elog(ERROR, "model set \"%s\" vanished", a->model_set);
+    return set;
+}
+
+bool same_strings(char** a, int n_a, char** b, int n_b) {
+    if (n_a != n_b) return false;
+    for (int i = 0; i < n_a; i++)
+        if (strcmp(a[i], b[i]) != 0) return false;
+    return true;
+}
+
+void require_same_partition(const registry::ModelSet* set, const TrainArguments* a) {
+    if (same_strings(set->partition_by, set->n_keys, a->partition_by, a->n_keys)) return;
+    StringInfoData columns;
+    initStringInfo(&columns);
+    for (int i = 0; i < set->n_keys; i++)
+        appendStringInfo(&columns, "%s%s", i > 0 ? ", " : "", set->partition_by[i]);
+    ereport(ERROR, (errcode(ERRCODE_INVALID_PARAMETER_VALUE),
+                    errmsg("model set \"%s\" is partitioned by (%s)", set->name, columns.data),
+                    errhint("Train another model set for another partition key, or drop this one "
+                            "with many_models.drop_models.")));
+}
+
+ArrayType* type_names(const Oid* types, int n) {
+    char** names = (char**)palloc(sizeof(char*) * (Size)(n + 1));
+    for (int i = 0; i < n; i++)
+        names[i] = format_type_extended(types[i], -1, FORMAT_TYPE_FORCE_QUALIFY);
+    return pg::strings_to_text_array(names, n);
+}
+
+Datum run_details(const Run* run) {
+    const RunSegment* segment = run->segment;
+    StringInfoData json;
+    initStringInfo(&json);
+    auto* mutable_segment = (RunSegment*)segment;
+    appendStringInfo(&json,
+                     "{\"exchange\": \"%s\", \"scan_seconds\": %.6f, \"fit_seconds\": %.6f, "
+                     "\"collect_seconds\": %.6f, \"exchanged_bytes\": " UINT64_FORMAT
+                     ", \"peak_group_bytes\": " UINT64_FORMAT ", \"buckets\": %d, "
+                     "\"rescans\": %u}",
+                     run->plan->spec->exchange == Exchange::statistics ? "statistics" : "rows",
+                     run->scan_seconds, run->fit_seconds, run->collect_seconds,
+                     pg_atomic_read_u64(&mutable_segment->bytes_exchanged),
+                     pg_atomic_read_u64(&mutable_segment->peak_bytes), segment->n_buckets,
+                     pg_atomic_read_u32(&mutable_segment->rescans));
+    return DirectFunctionCall1(jsonb_in, CStringGetDatum(json.data));
+}
+
+Datum interval_between(TimestampTz from, TimestampTz to) {
+    auto* interval = (Interval*)palloc0(sizeof(Interval));
+    interval->time = to - from;
+    return IntervalPGetDatum(interval);
+}
+
+Datum bool_array(const bool* values, int n) {
+    auto* elements = (Datum*)palloc(sizeof(Datum) * (Size)(n + 1));
+    for (int i = 0; i < n; i++) elements[i] = BoolGetDatum(values[i]);
+    return PointerGetDatum(construct_array(elements, n, BOOLOID, 1, true, TYPALIGN_CHAR));
+}
+
+void record_run(const Run* run, const Collected* collected, TimestampTz finished) {
+    const TrainArguments* a = &run->plan->arguments;
+    auto* segment = run->segment;
+    registry::RegistryRights rights;
+    constexpr int kColumns = 29;
+    Oid types[kColumns] = {INT8OID, TEXTOID, INT4OID, OIDOID, TIMESTAMPTZOID, TIMESTAMPTZOID,
+                           INTERVALOID, INT8OID, INT8OID, INT8OID, INT8OID, INT8OID, INT8OID,
+                           INT4OID, TEXTOID, TEXTOID, TEXTARRAYOID, TEXTARRAYOID, TEXTOID,
+                           TEXTARRAYOID, TEXTARRAYOID, TEXTOID, JSONBOID, JSONBOID, INT8OID,
+                           BOOLARRAYOID, JSONBOID, TEXTOID, TEXTARRAYOID};
+    Datum v[kColumns];
+    char nulls[kColumns + 1];
+    memset(nulls, ' ', kColumns);
+    nulls[kColumns] = '\0';
+    int i = 0;
+    v[i++] = Int64GetDatum(segment->run_id);
+    v[i++] = CStringGetTextDatum(a->model_set);
+    v[i++] = Int32GetDatum(run->version);
+    v[i++] = ObjectIdGetDatum(GetUserId());
+    v[i++] = TimestampTzGetDatum(segment->started_at);
+    v[i++] = TimestampTzGetDatum(finished);
+    v[i++] = interval_between(segment->started_at, finished);
+    v[i++] = Int64GetDatum(collected->trained + collected->failed + collected->skipped);
+    v[i++] = Int64GetDatum(collected->trained);
+    v[i++] = Int64GetDatum(collected->failed);
+    v[i++] = Int64GetDatum(collected->skipped);
+    v[i++] = Int64GetDatum((int64)pg_atomic_read_u64(&segment->rows_read));
+    v[i++] = Int64GetDatum((int64)pg_atomic_read_u64(&segment->rows_skipped));
+    v[i++] = Int32GetDatum(run->workers);
+    v[i++] = CStringGetTextDatum(a->algorithm);
+    v[i++] = CStringGetTextDatum(a->source);
+    v[i++] = PointerGetDatum(pg::strings_to_text_array(a->partition_by, a->n_keys));
+    v[i++] = PointerGetDatum(type_names(run->plan->key_types, a->n_keys));
+    v[i++] = CStringGetTextDatum(a->target);
+    v[i++] = PointerGetDatum(pg::strings_to_text_array(run->plan->features, run->plan->n_features));
+    v[i++] = PointerGetDatum(type_names(run->plan->feature_types, run->plan->n_features));
+    if (a->time_column == nullptr) nulls[i] = 'n';
+    v[i++] = a->time_column == nullptr ? (Datum)0 : CStringGetTextDatum(a->time_column);
+    v[i++] = JsonbPGetDatum(a->options);
+    v[i++] = JsonbPGetDatum(a->tags);
+    v[i++] = Int64GetDatum(collected->storage);
+    v[i++] = bool_array(collected->nullable_keys, a->n_keys);
+    v[i++] = run_details(run);
+    v[i++] = CStringGetTextDatum(PG_VERSION);
+    if (run->plan->features_given == false) nulls[i] = 'n';
+    v[i++] = run->plan->features_given ? v[19] : (Datum)0;
+    registry::enter_registry(&rights);
+    int code = SPI_execute_with_args(
+        "INSERT INTO many_models.runs (run_id, model_set, kind, version, status, run_by, "
+        "started_at, finished_at, elapsed, groups, trained, failed, skipped, rows_read, "
+        "rows_skipped, workers, algorithm, source, partition_by, key_types, target, features, "
+        "feature_types, time_column, options, tags, storage, nullable_keys, details, "
+        "extension_version, server_version) "
+        "SELECT $1, $2, 'train', $3, 'succeeded', $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, "
+        "$15, $16, $17, $18, $19, $20, $21, $22, $23, $24, $25, $26, $27, e.extversion, $28 "
+        "FROM pg_catalog.pg_extension AS e WHERE e.extname = 'many_models'",
+        kColumns - 1, types, v, nulls, false, 0);
+    if (code != SPI_OK_INSERT || SPI_processed != 1)
+        elog(ERROR, "could not write the registry: %d", code);
+    Oid set_types[9] = {TEXTOID, INT4OID, TEXTOID, TEXTOID, TEXTARRAYOID, TEXTOID, TEXTOID,
+                        JSONBOID, JSONBOID};
+    Datum set_values[9] = {v[1], v[2], v[15], v[18], v[28], v[14], v[21], v[22], v[23]};
+    char set_nulls[10] = {' ', ' ', ' ', ' ', nulls[28], ' ', nulls[21], ' ', ' ', '\0'};
+    code = SPI_execute_with_args(
+        "UPDATE many_models.model_sets SET latest_version = $2, source = $3, target = $4, "
+        "features = $5, algorithm = $6, time_column = $7, options = $8, tags = $9 "
+        "WHERE model_set = $1",
+        9, set_types, set_values, set_nulls, false, 0);
+    if (code != SPI_OK_UPDATE || SPI_processed != 1)
+        elog(ERROR, "could not write the registry: %d", code);
+    registry::leave_registry(&rights);
+}
+
+Datum summary_datum(FunctionCallInfo fcinfo, const Run* run, const Collected* collected,
+                    TimestampTz finished) {
+    TupleDesc descriptor;
+    Datum values[11];
+    bool nulls[11] = {false};
+    if (get_call_result_type(fcinfo, nullptr, &descriptor) != TYPEFUNC_COMPOSITE)
+        elog(ERROR, "run_summary expected");
+    values[0] = Int64GetDatum(run->segment->run_id);
+    values[1] = CStringGetTextDatum(run->plan->arguments.model_set);
+    values[2] = Int32GetDatum(run->version);
+    values[3] = CStringGetTextDatum("succeeded");
+    values[4] = Int64GetDatum(collected->trained + collected->failed + collected->skipped);
+    values[5] = Int64GetDatum(collected->trained);
+    values[6] = Int64GetDatum(collected->failed);
+    values[7] = Int64GetDatum(collected->skipped);
+    values[8] = Int64GetDatum((int64)pg_atomic_read_u64(&run->segment->rows_read));
+    values[9] = Int32GetDatum(run->workers);
+    values[10] = interval_between(run->segment->started_at, finished);
+    return HeapTupleGetDatum(heap_form_tuple(BlessTupleDesc(descriptor), values, nulls));
+}
+
+void read_arguments(FunctionCallInfo fcinfo, TrainArguments* a) {
+    const auto text_at = [fcinfo](int i) {
+        return PG_ARGISNULL(i) ? nullptr : text_to_cstring(PG_GETARG_TEXT_PP(i));
+    };
+    memset(a, 0, sizeof *a);
+    a->n_keys = a->n_features = -1;
+    a->model_set = text_at(0);
+    a->source = text_at(1);
+    if (!PG_ARGISNULL(2))
+        a->partition_by =
+            pg::text_array_to_strings(PG_GETARG_ARRAYTYPE_P(2), "partition_by", &a->n_keys);
+    a->target = text_at(3);
+    if (!PG_ARGISNULL(4))
+        a->features =
+            pg::text_array_to_strings(PG_GETARG_ARRAYTYPE_P(4), "features", &a->n_features);
+    a->algorithm = text_at(5);
+    a->time_column = text_at(6);
+    a->options = PG_ARGISNULL(7) ? nullptr : PG_GETARG_JSONB_P(7);
+    a->tags = PG_ARGISNULL(8) ? nullptr : PG_GETARG_JSONB_P(8);
+    a->workers = PG_ARGISNULL(9) ? many_max_workers : PG_GETARG_INT32(9);
+    if (a->workers < 1 || a->workers > 1024)
+        ereport(ERROR, (errcode(ERRCODE_INVALID_PARAMETER_VALUE),
+                        errmsg("workers must be from 1 to 1024, not %d", a->workers),
+                        errhint("It counts the processes of the run, the session's own "
+                                "included.")));
+    if (a->tags != nullptr && !JB_ROOT_IS_OBJECT(a->tags))
+        ereport(ERROR, (errcode(ERRCODE_INVALID_PARAMETER_VALUE),
+                        errmsg("tags must be a JSON object")));
+}
+
+void describe_run_in_errors(void* argument) {
+    const auto* run = (const Run*)argument;
+    if (run->segment != nullptr)
+        errcontext("run %lld of model set \"%s\"", (long long)run->segment->run_id,
+                   run->segment->model_set);
+}
+
+}  // namespace
+
+}  // namespace many::engine
+
+extern "C" {
+
+PG_FUNCTION_INFO_V1(many_train_many_models);
+
+// train_many_models(model_set, source, partition_by, target, features, algorithm, time_column,
+// options, tags, workers) -> run_summary
+Datum many_train_many_models(PG_FUNCTION_ARGS) {
+    namespace engine = many::engine;
+    namespace registry = many::registry;
+    engine::TrainArguments arguments;
+    engine::Collected collected;
+    engine::Run run = {};
+    ErrorContextCallback context;
+    PreventCommandDuringRecovery("train_many_models()");
+    PreventCommandIfReadOnly("train_many_models()");
+    MemoryContext caller = CurrentMemoryContext;
+    engine::read_arguments(fcinfo, &arguments);
+    if (SPI_connect() != SPI_OK_CONNECT) elog(ERROR, "SPI_connect failed");
+    registry::ModelSet* stored = arguments.model_set == nullptr
+                                     ? nullptr
+                                     : registry::find_model_set(arguments.model_set, true);
+    if (stored != nullptr) registry::require_set_owner(stored);
+    run.plan = engine::plan_training(&arguments, stored);
+    if (stored == nullptr) {
+        stored = engine::claim_model_set(&run.plan->arguments);
+        registry::require_set_owner(stored);
+    }
+    engine::require_same_partition(stored, &run.plan->arguments);
+    run.version = stored->latest_version + 1;
+    run.plan->spec->budget_bytes = many::pg::memory_budget_bytes();
+
+    const int workers = arguments.workers;
+    const Oid sequence =
+        get_relname_relid("run_id_seq", get_namespace_oid("many_models", false));
+    engine::create_segment(&run, run.plan->arguments.model_set,
+                           nextval_internal(sequence, false), workers);
+    context.callback = engine::describe_run_in_errors;
+    context.arg = &run;
+    context.previous = error_context_stack;
+    error_context_stack = &context;
+    const dsm_handle handle = dsm_segment_handle(run.mapped);
+    engine::publish_run(handle);
+
+    const TimestampTz scan_start = GetCurrentTimestamp();
+    engine::scan_source(&run, workers);
+    const TimestampTz fit_start = GetCurrentTimestamp();
+    engine::fit_groups(&run, workers);
+    engine::check_failures(&run);
+    const TimestampTz collect_start = GetCurrentTimestamp();
+    engine::set_phase(run.segment, engine::Phase::collecting);
+    engine::collect_results(run.segment, run.plan, &collected);
+    const TimestampTz finished = GetCurrentTimestamp();
+    run.scan_seconds = engine::seconds_between(scan_start, fit_start);
+    run.fit_seconds = engine::seconds_between(fit_start, collect_start);
+    run.collect_seconds = engine::seconds_between(collect_start, finished);
+    engine::record_run(&run, &collected, finished);
+    engine::create_set_view(run.plan);
+    registry::announce_models_changed();
+
+    engine::set_phase(run.segment, engine::Phase::finished);
+    MemoryContextSwitchTo(caller);
+    const Datum summary = engine::summary_datum(fcinfo, &run, &collected, finished);
+    engine::retract_run(handle);
+    error_context_stack = context.previous;
+    dsm_detach(run.mapped);
+    SPI_finish();
+    PG_RETURN_DATUM(summary);
+}
+
+// Entry of a background worker of the fit phase.
+PGDLLEXPORT void many_fit_worker_main(dsm_segment*, shm_toc* toc);
+
+void many_fit_worker_main(dsm_segment*, shm_toc* toc) {
+    auto* shared = (dsm_handle*)shm_toc_lookup(toc, many::engine::kHandleKey, false);
+    dsm_segment* mapped = dsm_attach(*shared);
+    if (mapped == nullptr)
+        ereport(ERROR, (errcode(ERRCODE_OBJECT_NOT_IN_PREREQUISITE_STATE),
+                        errmsg("the run that this worker was started for has ended")));
+    auto* segment = (many::engine::RunSegment*)dsm_segment_address(mapped);
+    SharedFileSetAttach(&segment->files, mapped);
+    many::engine::fit_buckets(segment);
+    dsm_detach(mapped);
+}
+}

@@ -1,0 +1,46 @@
+// The arguments of train_many_models, checked, and as a specification for the run's processes.
+#pragma once
+
+#include "engine/run_segment.h"
+#include "pg/learner_options.h"
+#include "pg/source.h"
+#include "registry/registry.h"
+
+namespace many::engine {
+
+// As given; nullptr / n < 0: NULL, taken from the stored definition.
+struct TrainArguments {
+    char* model_set;
+    char* source;
+    int n_keys;  // -1: NULL
+    char** partition_by;
+    char* target;
+    int n_features;  // -1: NULL
+    char** features;
+    char* algorithm;
+    char* time_column;
+    Jsonb* options;  // nullptr: NULL
+    Jsonb* tags;
+    int workers;
+};
+
+struct TrainPlan {
+    TrainArguments arguments;  // completed from the stored definition
+    pg::Source* source;
+    bool features_given;  // by the user or the definition, not found automatically
+    int n_features;       // as used
+    char** features;
+    Oid* key_types;       // as declared
+    Oid* feature_types;   // as declared
+    pg::LearnerOptions learner;
+    RunSpec* spec;
+    double max_failed_fraction;
+};
+
+// Completes, checks and plans; raises on any mistake of the caller's. `stored` may be nullptr.
+TrainPlan* plan_training(TrainArguments* arguments, const registry::ModelSet* stored);
+
+// SELECT many_models.train_sink(run, ...) FROM source AS s, columns in the sink's order.
+char* sink_query(const TrainPlan* plan, int64 run);
+
+}  // namespace many::engine

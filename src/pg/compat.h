@@ -1,0 +1,29 @@
+// What differs between server versions: every PG_VERSION_NUM test of the project stands here.
+// Wrappers carry the newest version's signature. Included by pg/server.h only.
+#pragma once
+
+#if PG_VERSION_NUM < 150000
+#error "many_models needs PostgreSQL 15 or newer"
+#endif
+
+namespace many::pg {
+
+// pg_class_aclcheck and friends became object_aclcheck in 16 for all but relations.
+inline bool schema_create_allowed(Oid schema, Oid role) {
+#if PG_VERSION_NUM >= 160000
+    return object_aclcheck(NamespaceRelationId, schema, role, ACL_CREATE) == ACLCHECK_OK;
+#else
+    return pg_namespace_aclcheck(schema, role, ACL_CREATE) == ACLCHECK_OK;
+#endif
+}
+
+// force_parallel_mode was renamed debug_parallel_query in 16.
+inline const char* forced_parallel_guc() {
+#if PG_VERSION_NUM >= 160000
+    return "debug_parallel_query";
+#else
+    return "force_parallel_mode";
+#endif
+}
+
+}  // namespace many::pg

@@ -1,0 +1,33 @@
+#include "pg/server.h"
+
+#include "pg/settings.h"
+
+int many_max_workers = 4;
+int many_memory_budget_kb = 256 * 1024;
+int many_progress_interval_ms = 5000;
+int many_model_cache_kb = 64 * 1024;
+
+namespace many::pg {
+
+void define_settings() {
+    DefineCustomIntVariable(
+        "many_models.max_workers", "Most processes that work on one run.",
+        "Counts the session's own process. A run may get fewer: they come out of "
+        "max_parallel_workers.",
+        &many_max_workers, 4, 1, 1024, PGC_USERSET, 0, nullptr, nullptr, nullptr);
+    DefineCustomIntVariable(
+        "many_models.memory_budget", "Memory that each process of a run may use.",
+        "Beyond it, groups go to temporary files.", &many_memory_budget_kb, 256 * 1024, 1024,
+        MAX_KILOBYTES, PGC_USERSET, GUC_UNIT_KB, nullptr, nullptr, nullptr);
+    DefineCustomIntVariable("many_models.progress_interval",
+                            "Time between progress messages of a run.", "0 means none.",
+                            &many_progress_interval_ms, 5000, 0, 86400 * 1000, PGC_USERSET,
+                            GUC_UNIT_MS, nullptr, nullptr, nullptr);
+    DefineCustomIntVariable("many_models.model_cache_size",
+                            "Memory for models that predict() keeps in a session.", nullptr,
+                            &many_model_cache_kb, 64 * 1024, 64, MAX_KILOBYTES, PGC_USERSET,
+                            GUC_UNIT_KB, nullptr, nullptr, nullptr);
+    MarkGUCPrefixReserved("many_models");
+}
+
+}  // namespace many::pg

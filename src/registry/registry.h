@@ -1,0 +1,76 @@
+// The registry's tables, as the rest of the extension uses them.
+//
+// Reading happens as the caller (row-level security applies). Writing happens as the owner of the
+// registry, between enter_registry and leave_registry, after the caller's right was checked: only
+// statements with values of ours run there, never an expression of the user's.
+#pragma once
+
+#include "pg/server.h"
+
+namespace many::registry {
+
+// The role that owns the registry's tables.
+Oid registry_owner();
+
+struct RegistryRights {
+    Oid saved_user;
+    int saved_context;
+    int guc_level;
+};
+// Switches to the registry's owner and pins search_path to pg_catalog, pg_temp. An error in between
+// is undone by the abort of the (sub)transaction, as the server does for its own.
+void enter_registry(RegistryRights* rights);
+void leave_registry(const RegistryRights* rights);
+
+// A stored definition, palloc'd in the current context. Arrays as text[] Datums of C strings.
+struct ModelSet {
+    const char* name;
+    Oid owner;
+    const char* source;
+    int n_keys;
+    char** partition_by;
+    const char* target;
+    int n_features;      // -1: NULL (every usable column)
+    char** features;
+    const char* algorithm;
+    const char* time_column;  // or nullptr
+    const char* options;      // jsonb as text
+    const char* tags;
+    int latest_version;
+};
+
+// nullptr when there is no such set, whoever owns it. Runs as the registry's owner; with
+// `lock`, the row stays locked until the end of the transaction (trainings of a set queue up).
+ModelSet* find_model_set(const char* name, bool lock);
+
+// Raises 42501 unless the current role is a member of the set's owner.
+void require_set_owner(const ModelSet* set);
+
+// The training run that made a version, as the caller may see it; version 0 = the latest.
+struct TrainingRun {
+    int64 run_id;
+    const char* model_set;
+    int version;
+    int64 storage;
+    const char* source;
+    const char* algorithm;
+    int n_keys;
+    char** partition_by;
+    char** key_types;    // as format_type prints them, schema-qualified where needed
+    bool* nullable_keys;
+    int n_features;
+    char** features;
+    char** feature_types;
+    const char* target;
+    const char* time_column;  // or nullptr
+};
+// Raises 42704 (undefined_object) when there is no such set or version, with a hint listing what
+// there is.
+TrainingRun* find_training_run(const char* model_set, int version);
+
+// Tells every session's model cache that models of some set changed, at commit.
+void announce_models_changed();
+
+// Hash of a canonical partition key (engine and predict agree on it): see registry/key_text.h.
+
+}  // namespace many::registry

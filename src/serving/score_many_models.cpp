@@ -1,0 +1,309 @@
+// score_many_models: one prediction per source row, into a table.
+//
+//   arguments -> spec (checked) -> predictions table, fresh partition -> source LEFT JOIN models,
+//   run by the caller under PostgreSQL's own parallel plan -> receiver: blocks of rows
+//   -> attach, analyse, record
+//
+// Rows never vanish: the join keeps every source row, and a row without a prediction says why.
+#include "pg/learner_options.h"
+#include "pg/server.h"
+#include "pg/settings.h"
+#include "pg/source.h"
+#include "registry/registry.h"
+#include "serving/score_query.h"
+#include "serving/score_receiver.h"
+#include "serving/score_table.h"
+
+extern "C" {
+#include "commands/sequence.h"
+#include "nodes/plannodes.h"
+#include "tcop/utility.h"
+#include "utils/plancache.h"
+}
+
+namespace many::serving {
+
+namespace {
+
+struct ScoreArguments {
+    char* model_set;
+    char* source;
+    char* into_table;
+    char** id_columns;  // nullptr: the default
+    int n_id_columns;
+    int version;  // 0: the latest
+    double level;
+    Jsonb* options;
+    bool replace;
+    int workers;
+};
+
+struct ScoreRun {
+    const char* model_set;
+    int64 run_id;
+    TimestampTz started;
+    int workers;
+    int64 groups;
+    ScoreCounts counts;
+};
+
+void read_options(ScoreArguments* a) {
+    if (a->options == nullptr) return;
+    pg::OptionScan scan;
+    char* key;
+    JsonbValue value;
+    pg::option_scan_begin(&scan, a->options, "options");
+    while (pg::option_scan_next(&scan, &key, &value)) {
+        if (strcmp(key, "on_existing") != 0) pg::raise_unknown_option(key, "\"on_existing\"");
+        static const char* const valid = "\"append\" or \"replace\"";
+        const char* choice = pg::option_string(key, &value, valid);
+        a->replace = strcmp(choice, "replace") == 0;
+        if (!a->replace && strcmp(choice, "append") != 0)
+            pg::raise_option_value(key, &value, valid);
+    }
+}
+
+void read_arguments(FunctionCallInfo fcinfo, ScoreArguments* a) {
+    const auto text_at = [fcinfo](int i) {
+        return PG_ARGISNULL(i) ? nullptr : text_to_cstring(PG_GETARG_TEXT_PP(i));
+    };
+    memset(a, 0, sizeof *a);
+    if (PG_ARGISNULL(0))
+        ereport(ERROR, (errcode(ERRCODE_NULL_VALUE_NOT_ALLOWED), errmsg("model_set is NULL")));
+    a->model_set = text_at(0);
+    a->source = text_at(1);
+    a->into_table = text_at(2);
+    if (!PG_ARGISNULL(3))
+        a->id_columns = pg::text_array_to_strings(PG_GETARG_ARRAYTYPE_P(3), "id_columns",
+                                                  &a->n_id_columns);
+    a->version = PG_ARGISNULL(4) ? 0 : PG_GETARG_INT32(4);
+    if (!PG_ARGISNULL(4) && a->version < 1)
+        ereport(ERROR, (errcode(ERRCODE_INVALID_PARAMETER_VALUE),
+                        errmsg("version must be at least 1, not %d", a->version)));
+    if (!PG_ARGISNULL(5))
+        ereport(ERROR, (errcode(ERRCODE_FEATURE_NOT_SUPPORTED),
+                        errmsg("horizon applies to forecasters only"),
+                        errhint("Leave it NULL: the source's rows are scored.")));
+    a->level = PG_ARGISNULL(6) ? 0.95 : PG_GETARG_FLOAT8(6);
+    if (!(a->level > 0 && a->level < 1))
+        ereport(ERROR, (errcode(ERRCODE_INVALID_PARAMETER_VALUE),
+                        errmsg("invalid value for level: %g", a->level),
+                        errhint("The level is between 0 and 1, for example 0.95.")));
+    a->options = PG_ARGISNULL(7) ? nullptr : PG_GETARG_JSONB_P(7);
+    a->workers = PG_ARGISNULL(8) ? many_max_workers : PG_GETARG_INT32(8);
+    if (a->workers < 1 || a->workers > 1024)
+        ereport(ERROR, (errcode(ERRCODE_INVALID_PARAMETER_VALUE),
+                        errmsg("workers must be from 1 to 1024, not %d", a->workers),
+                        errhint("It counts the processes of the run, the session's own "
+                                "included.")));
+    read_options(a);
+}
+
+void set_local(const char* name, const char* value) {
+    (void)set_config_option(name, value, PGC_USERSET, PGC_S_SESSION, GUC_ACTION_SAVE, true, 0,
+                            false);
+}
+
+// Settings of the scoring query's plan: every row goes through the leader in any plan, so that
+// handing it over costs no plan more than another; and the models' hash table has the run's budget.
+void tune_planner(const ScoreSpec* spec, int workers) {
+    set_local("max_parallel_workers_per_gather", psprintf("%d", workers - 1));
+    set_local("parallel_tuple_cost", "0");
+    if (many_memory_budget_kb > work_mem) set_local("work_mem", psprintf("%d", many_memory_budget_kb));
+    // Without a filter of its own, the source has many rows per model: hash the models.
+    if (OidIsValid(spec->source->relation) && spec->run->n_keys > 0 &&
+        get_rel_relkind(spec->source->relation) != RELKIND_VIEW) {
+        set_local("enable_nestloop", "off");
+        set_local("enable_mergejoin", "off");
+    }
+}
+
+// Processes that the plan uses.
+int planned_processes(SPIPlanPtr plan) {
+    CachedPlan* cached = SPI_plan_get_cached_plan(plan);
+    if (cached == nullptr) return 1;
+    int processes = 1;
+    for (Plan* node = linitial_node(PlannedStmt, cached->stmt_list)->planTree; node != nullptr;
+         node = node->lefttree)
+        if (IsA(node, Gather)) {
+            processes += reinterpret_cast<Gather*>(node)->num_workers;
+            break;
+        }
+    ReleaseCachedPlan(cached, CurrentResourceOwner);
+    return processes;
+}
+
+void run_query(const ScoreSpec* spec, ScoreReceiver* receiver, int workers, ScoreRun* run) {
+    const int guc_level = NewGUCNestLevel();
+    const bool was_read_only = XactReadOnly;
+    tune_planner(spec, workers);
+    SPIPlanPtr plan =
+        SPI_prepare_cursor(build_score_query(spec), 0, nullptr, CURSOR_OPT_PARALLEL_OK);
+    if (plan == nullptr) elog(ERROR, "could not plan the scoring query: %d", SPI_result);
+    run->workers = planned_processes(plan);
+    SPIExecuteOptions options = {};
+    options.read_only = true;
+    options.dest = score_receiver_dest(receiver);
+    PG_TRY();
+    {
+        // The source must not change anything; our own writes do not ask.
+        XactReadOnly = true;
+        const int code = SPI_execute_plan_extended(plan, &options);
+        if (code < 0) elog(ERROR, "scoring failed: %s", SPI_result_code_string(code));
+    }
+    PG_FINALLY();
+    {
+        XactReadOnly = was_read_only;
+    }
+    PG_END_TRY();
+    const int64 expected = static_cast<int64>(SPI_processed);
+    SPI_freeplan(plan);
+    AtEOXact_GUC(true, guc_level);
+    run->counts = score_receiver_finish(receiver);
+    if (run->counts.rows != expected)
+        elog(ERROR, "the scoring query returned " INT64_FORMAT " rows, " INT64_FORMAT
+             " were written", expected, run->counts.rows);
+}
+
+Datum interval_between(TimestampTz from, TimestampTz to) {
+    auto* interval = static_cast<Interval*>(palloc0(sizeof(Interval)));
+    interval->time = to - from;
+    return IntervalPGetDatum(interval);
+}
+
+void record_run(const ScoreArguments* a, const ScoreSpec* spec, const PredictionsTable* table,
+                const ScoreRun* run, TimestampTz finished) {
+    const registry::TrainingRun* trained = spec->run;
+    constexpr int kColumns = 21;
+    const Oid types[kColumns] = {INT8OID, TEXTOID, INT4OID, OIDOID, TIMESTAMPTZOID, TIMESTAMPTZOID,
+                                 INTERVALOID, INT8OID, INT8OID, INT8OID, INT4OID, TEXTOID, TEXTOID,
+                                 TEXTARRAYOID, TEXTARRAYOID, TEXTOID, TEXTARRAYOID, TEXTARRAYOID,
+                                 JSONBOID, TEXTOID, TEXTOID};
+    const Datum values[kColumns] = {
+        Int64GetDatum(run->run_id),
+        CStringGetTextDatum(trained->model_set),
+        Int32GetDatum(trained->version),
+        ObjectIdGetDatum(GetUserId()),
+        TimestampTzGetDatum(run->started),
+        TimestampTzGetDatum(finished),
+        interval_between(run->started, finished),
+        Int64GetDatum(run->groups),
+        Int64GetDatum(run->counts.without_prediction),
+        Int64GetDatum(run->counts.rows),
+        Int32GetDatum(run->workers),
+        CStringGetTextDatum(trained->algorithm),
+        CStringGetTextDatum(spec->source->text),
+        PointerGetDatum(pg::strings_to_text_array(trained->partition_by, trained->n_keys)),
+        PointerGetDatum(pg::strings_to_text_array(trained->key_types, trained->n_keys)),
+        CStringGetTextDatum(trained->target),
+        PointerGetDatum(pg::strings_to_text_array(trained->features, trained->n_features)),
+        PointerGetDatum(pg::strings_to_text_array(trained->feature_types, trained->n_features)),
+        a->options != nullptr ? JsonbPGetDatum(a->options)
+                              : DirectFunctionCall1(jsonb_in, CStringGetDatum("{}")),
+        CStringGetTextDatum(table->qualified),
+        CStringGetTextDatum(PG_VERSION),
+    };
+    registry::RegistryRights rights;
+    registry::enter_registry(&rights);
+    const int code = SPI_execute_with_args(
+        "INSERT INTO many_models.runs (run_id, model_set, kind, version, status, run_by, "
+        "started_at, finished_at, elapsed, groups, trained, failed, skipped, rows_read, "
+        "rows_skipped, workers, algorithm, source, partition_by, key_types, target, features, "
+        "feature_types, options, into_table, extension_version, server_version) "
+        "SELECT $1, $2, 'score', $3, 'succeeded', $4, $5, $6, $7, $8, $8, $9, 0, $10, 0, $11, $12, "
+        "$13, $14, $15, $16, $17, $18, $19, $20, e.extversion, $21 "
+        "FROM pg_catalog.pg_extension AS e WHERE e.extname = 'many_models'",
+        kColumns, const_cast<Oid*>(types), const_cast<Datum*>(values), nullptr, false, 0);
+    if (code != SPI_OK_INSERT || SPI_processed != 1)
+        elog(ERROR, "could not write the registry: %d", code);
+    registry::leave_registry(&rights);
+}
+
+Datum summary_datum(FunctionCallInfo fcinfo, const ScoreSpec* spec, const ScoreRun* run,
+                    TimestampTz finished) {
+    TupleDesc descriptor;
+    if (get_call_result_type(fcinfo, nullptr, &descriptor) != TYPEFUNC_COMPOSITE)
+        elog(ERROR, "run_summary expected");
+    Datum values[11] = {
+        Int64GetDatum(run->run_id),
+        CStringGetTextDatum(spec->run->model_set),
+        Int32GetDatum(spec->run->version),
+        CStringGetTextDatum("succeeded"),
+        Int64GetDatum(run->groups),
+        Int64GetDatum(run->groups),
+        Int64GetDatum(run->counts.without_prediction),
+        Int64GetDatum(0),
+        Int64GetDatum(run->counts.rows),
+        Int32GetDatum(run->workers),
+        interval_between(run->started, finished),
+    };
+    bool nulls[11] = {};
+    return HeapTupleGetDatum(heap_form_tuple(BlessTupleDesc(descriptor), values, nulls));
+}
+
+void describe_run_in_errors(void* argument) {
+    const auto* run = static_cast<const ScoreRun*>(argument);
+    errcontext("scoring with model set \"%s\"", run->model_set);
+}
+
+void score(const ScoreArguments* a, ScoreSpec* spec, ScoreRun* run, TimestampTz* finished) {
+    PredictionsTable table = {};
+    spec->level = a->level;
+    spec->run = registry::find_training_run(a->model_set, a->version);
+    spec->source =
+        pg::describe_source(a->source != nullptr ? a->source : spec->run->source, "source");
+    describe_score(spec, a->id_columns, a->n_id_columns);
+    run->groups = count_models(spec->run);
+    run->run_id = nextval_internal(
+        get_relname_relid("run_id_seq", get_namespace_oid("many_models", false)), false);
+    prepare_predictions(&table, spec, a->into_table, a->replace);
+    create_run_partition(&table, run->run_id);
+    run_query(spec, score_receiver_create(spec, table.partition, run->run_id, run->started),
+              a->workers, run);
+    CommandCounterIncrement();
+    attach_run_partition(&table, run->run_id, a->replace);
+    if (SPI_execute(psprintf("ANALYZE %s", table.partition_qualified), false, 0) < 0)
+        elog(ERROR, "could not analyze %s", table.partition_qualified);
+    *finished = GetCurrentTimestamp();
+    record_run(a, spec, &table, run, *finished);
+}
+
+}  // namespace
+
+}  // namespace many::serving
+
+extern "C" {
+
+PG_FUNCTION_INFO_V1(many_score_many_models);
+
+// score_many_models(model_set, source, into_table, id_columns, version, horizon, level, options,
+// workers) -> run_summary
+Datum many_score_many_models(PG_FUNCTION_ARGS) {
+    namespace serving = many::serving;
+    serving::ScoreArguments arguments;
+    serving::ScoreSpec spec = {};
+    serving::ScoreRun run = {};
+    TimestampTz finished = 0;
+    PreventCommandDuringRecovery("score_many_models()");
+    PreventCommandIfReadOnly("score_many_models()");
+    const MemoryContext caller = CurrentMemoryContext;
+    serving::read_arguments(fcinfo, &arguments);
+    run.started = GetCurrentTimestamp();
+    run.model_set = arguments.model_set;
+    if (SPI_connect() != SPI_OK_CONNECT) elog(ERROR, "SPI_connect failed");
+
+    ErrorContextCallback context;
+    context.callback = serving::describe_run_in_errors;
+    context.arg = &run;
+    context.previous = error_context_stack;
+    error_context_stack = &context;
+    serving::score(&arguments, &spec, &run, &finished);
+    error_context_stack = context.previous;
+
+    MemoryContextSwitchTo(caller);
+    const Datum summary = serving::summary_datum(fcinfo, &spec, &run, finished);
+    SPI_finish();
+    PG_RETURN_DATUM(summary);
+}
+
+}  // extern "C"

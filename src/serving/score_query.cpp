@@ -1,0 +1,245 @@
+// The query of a scoring run: see score_query.h. Runs as the caller; needs an SPI connection.
+#include "serving/score_query.h"
+
+#include "pg/feature_reader.h"
+
+extern "C" {
+#include "catalog/pg_operator.h"
+#include "nodes/makefuncs.h"
+#include "parser/parse_oper.h"
+}
+
+namespace many::serving {
+
+namespace {
+
+constexpr int kMaxVariadic = 90;  // FUNC_MAX_ARGS is 100
+
+Oid type_from_text(const char* name) {
+    LOCAL_FCINFO(call, 1);
+    InitFunctionCallInfoData(*call, nullptr, 1, InvalidOid, nullptr, nullptr);
+    call->args[0].value = CStringGetTextDatum(name);
+    call->args[0].isnull = false;
+    const Datum type = to_regtype(call);
+    if (call->isnull)
+        ereport(ERROR, (errcode(ERRCODE_UNDEFINED_OBJECT),
+                        errmsg("type %s of the training run does not exist any more", name)));
+    return DatumGetObjectId(type);
+}
+
+char* qualified_type(Oid type) {
+    return format_type_extended(getBaseType(type), -1, FORMAT_TYPE_FORCE_QUALIFY);
+}
+
+Form_pg_attribute required_column(const pg::Source* source, const char* name, const char* role) {
+    const int column = pg::source_column(source, name);
+    if (column == 0)
+        ereport(ERROR, (errcode(ERRCODE_UNDEFINED_COLUMN),
+                        errmsg("the source has no column \"%s\", which is %s", name, role),
+                        errhint("Its columns are %s.", pg::source_column_list(source))));
+    return TupleDescAttr(source->columns, column - 1);
+}
+
+void carry(ScoreSpec* spec, Form_pg_attribute attribute) {
+    for (int i = 0; i < spec->n_carried; ++i)
+        if (strcmp(spec->carried[i].name, NameStr(attribute->attname)) == 0) return;
+    spec->carried[spec->n_carried++] = {pstrdup(NameStr(attribute->attname)), attribute->atttypid,
+                                        attribute->atttypmod, attribute->attcollation};
+}
+
+void check_features(const ScoreSpec* spec) {
+    const registry::TrainingRun* run = spec->run;
+    for (int i = 0; i < run->n_features; ++i) {
+        Form_pg_attribute attribute =
+            required_column(spec->source, run->features[i], "a feature of the models");
+        const Oid trained = type_from_text(run->feature_types[i]);
+        pg::FeatureReader now;
+        pg::FeatureReader then;
+        // Days and seconds are different numbers: the unit must be the same too.
+        if (!pg::feature_reader_init(&now, attribute->atttypid) ||
+            !pg::feature_reader_init(&then, trained) || now.kind != then.kind ||
+            strcmp(pg::feature_unit(now.type), pg::feature_unit(then.type)) != 0)
+            ereport(ERROR,
+                    (errcode(ERRCODE_DATATYPE_MISMATCH),
+                     errmsg("feature \"%s\" has type %s, the models were trained with type %s",
+                            run->features[i], format_type_be(attribute->atttypid),
+                            run->feature_types[i]),
+                     errhint("Cast the column in a source query.")));
+    }
+}
+
+// The equality of a source column and a key of the models, as "OPERATOR(schema.=)".
+char* equality_operator(const char* column, Oid source_type, Oid key_type) {
+    Oid equality = InvalidOid;
+    Oid left = source_type;
+    if (source_type == key_type) {
+        equality = lookup_type_cache(source_type, TYPECACHE_EQ_OPR)->eq_opr;
+    } else {
+        Operator op = compatible_oper(
+            nullptr, list_make2(makeString(pstrdup("pg_catalog")), makeString(pstrdup("="))),
+            source_type, key_type, true, -1);
+        if (op != nullptr) {
+            equality = oprid(op);
+            left = reinterpret_cast<Form_pg_operator>(GETSTRUCT(op))->oprleft;
+            ReleaseSysCache(op);
+        }
+    }
+    if (!OidIsValid(equality) || !op_hashjoinable(equality, left))
+        ereport(ERROR, (errcode(ERRCODE_DATATYPE_MISMATCH),
+                        errmsg("partition column \"%s\" has type %s, the models were trained by "
+                               "type %s",
+                               column, format_type_be(source_type), format_type_be(key_type)),
+                        errhint("Cast the column in a source query.")));
+    HeapTuple tuple = SearchSysCache1(OPEROID, ObjectIdGetDatum(equality));
+    if (!HeapTupleIsValid(tuple)) elog(ERROR, "cache lookup failed for operator %u", equality);
+    const auto* form = reinterpret_cast<Form_pg_operator>(GETSTRUCT(tuple));
+    char* text = psprintf("OPERATOR(%s.%s)",
+                          quote_identifier(get_namespace_name(form->oprnamespace)),
+                          NameStr(form->oprname));
+    ReleaseSysCache(tuple);
+    return text;
+}
+
+// The value of a key column as an expression over k, a row of model_store.
+char* key_expression(const registry::TrainingRun* run, int i) {
+    return psprintf("(k.partition_key OPERATOR(pg_catalog.->>) %s)::%s",
+                    quote_literal_cstr(run->partition_by[i]),
+                    qualified_type(type_from_text(run->key_types[i])));
+}
+
+char* models_of(const registry::TrainingRun* run) {
+    return psprintf("many_models.model_store AS k WHERE k.storage OPERATOR(pg_catalog.=) '" INT64_FORMAT
+                    "'::bigint AND k.run_id OPERATOR(pg_catalog.=) '" INT64_FORMAT "'::bigint",
+                    run->storage, run->run_id);
+}
+
+char* select_one_text(const char* query) {
+    if (SPI_execute(query, true, 1) != SPI_OK_SELECT) elog(ERROR, "could not read the models");
+    return SPI_processed > 0 ? SPI_getvalue(SPI_tuptable->vals[0], SPI_tuptable->tupdesc, 1)
+                             : nullptr;
+}
+
+// A key value that is not NULL, as text; nullptr when all are NULL.
+char* some_key_value(const registry::TrainingRun* run, int i) {
+    const char* name = quote_literal_cstr(run->partition_by[i]);
+    return select_one_text(psprintf(
+        "SELECT k.partition_key OPERATOR(pg_catalog.->>) %s FROM %s AND "
+        "(k.partition_key OPERATOR(pg_catalog.->>) %s) IS NOT NULL LIMIT 1",
+        name, models_of(run), name));
+}
+
+void append_join_condition(StringInfo query, const ScoreSpec* spec, int i) {
+    const registry::TrainingRun* run = spec->run;
+    const char* column = quote_identifier(run->partition_by[i]);
+    const Oid key_type = getBaseType(type_from_text(run->key_types[i]));
+    const char* equals = equality_operator(run->partition_by[i],
+                                           getBaseType(spec->carried[i].type), key_type);
+    if (i > 0) appendStringInfoString(query, " AND ");
+    if (!run->nullable_keys[i]) {
+        appendStringInfo(query, "s.%s %s m.k%d", column, equals, i + 1);
+        return;
+    }
+    // NULL is a group of its own. Both conditions can be hashed: a NULL takes the place of some
+    // key, and whether it was one is compared beside.
+    char* stand_in = some_key_value(run, i);
+    if (stand_in != nullptr) {
+        const char* literal =
+            psprintf("%s::%s", quote_literal_cstr(stand_in), qualified_type(key_type));
+        appendStringInfo(query, "coalesce(s.%s, %s) %s coalesce(m.k%d, %s) AND ", column, literal,
+                         equals, i + 1, literal);
+    }
+    appendStringInfo(query, "(s.%s IS NULL) OPERATOR(pg_catalog.=) (m.k%d IS NULL)", column, i + 1);
+}
+
+// Two models for one row would double it: possible only where the source's equality is wider than
+// the one of training.
+void check_keys_distinct(const ScoreSpec* spec) {
+    const registry::TrainingRun* run = spec->run;
+    bool wider = false;
+    StringInfoData list;
+    initStringInfo(&list);
+    for (int i = 0; i < run->n_keys; ++i) {
+        const CarriedColumn* column = &spec->carried[i];
+        const bool fuzzy = OidIsValid(column->collation) &&
+                           !get_collation_isdeterministic(column->collation);
+        wider |= fuzzy || getBaseType(column->type) != getBaseType(type_from_text(run->key_types[i]));
+        appendStringInfo(&list, "%s%s", i > 0 ? ", " : "", key_expression(run, i));
+        if (!fuzzy) continue;
+        char* collation = get_collation_name(column->collation);
+        HeapTuple tuple = SearchSysCache1(COLLOID, ObjectIdGetDatum(column->collation));
+        const Oid schema =
+            reinterpret_cast<Form_pg_collation>(GETSTRUCT(tuple))->collnamespace;
+        ReleaseSysCache(tuple);
+        appendStringInfo(&list, " COLLATE %s",
+                         quote_qualified_identifier(get_namespace_name(schema), collation));
+    }
+    if (!wider) return;
+    if (select_one_text(psprintf("SELECT '1'::text FROM %s GROUP BY %s HAVING "
+                                 "pg_catalog.count(*) OPERATOR(pg_catalog.>) 1 LIMIT 1",
+                                 models_of(run), list.data)) != nullptr)
+        ereport(ERROR, (errcode(ERRCODE_CARDINALITY_VIOLATION),
+                        errmsg("a row of the source would match more than one model"),
+                        errdetail("The source compares partition columns by another collation or "
+                                  "type than the training did.")));
+}
+
+}  // namespace
+
+void describe_score(ScoreSpec* spec, char** id_columns, int n_id_columns) {
+    const registry::TrainingRun* run = spec->run;
+    char** primary_key = nullptr;
+    int n_primary_key = 0;
+    if (id_columns == nullptr) primary_key = pg::source_primary_key(spec->source, &n_primary_key);
+    const int n = run->n_keys + n_id_columns + n_primary_key + 1;
+    spec->n_carried = 0;
+    spec->carried = static_cast<CarriedColumn*>(palloc0(sizeof(CarriedColumn) * static_cast<Size>(n)));
+    for (int i = 0; i < run->n_keys; ++i)
+        carry(spec, required_column(spec->source, run->partition_by[i], "a partition column"));
+    if (id_columns != nullptr) {
+        for (int i = 0; i < n_id_columns; ++i)
+            carry(spec, required_column(spec->source, id_columns[i], "among id_columns"));
+    } else {
+        for (int i = 0; i < n_primary_key; ++i)
+            carry(spec, required_column(spec->source, primary_key[i], "of the primary key"));
+        const int time = run->time_column == nullptr
+                             ? 0
+                             : pg::source_column(spec->source, run->time_column);
+        if (time > 0) carry(spec, TupleDescAttr(spec->source->columns, time - 1));
+    }
+    check_features(spec);
+    check_keys_distinct(spec);
+}
+
+int64 count_models(const registry::TrainingRun* run) {
+    const char* count =
+        select_one_text(psprintf("SELECT pg_catalog.count(*)::text FROM %s", models_of(run)));
+    return count == nullptr ? 0 : pg_strtoint64(count);
+}
+
+char* build_score_query(const ScoreSpec* spec) {
+    const registry::TrainingRun* run = spec->run;
+    StringInfoData query;
+    initStringInfo(&query);
+    appendStringInfoString(&query, "SELECT ");
+    for (int i = 0; i < spec->n_carried; ++i)
+        appendStringInfo(&query, "s.%s, ", quote_identifier(spec->carried[i].name));
+    const bool as_record = run->n_features > kMaxVariadic || run->n_features == 0;
+    appendStringInfo(&query, "m.model_id, many_models.score_row(m.model%s",
+                     as_record ? ", ROW(" : "");
+    for (int i = 0; i < run->n_features; ++i)
+        appendStringInfo(&query, "%ss.%s", as_record && i == 0 ? "" : ", ",
+                         quote_identifier(run->features[i]));
+    appendStringInfo(&query, "%s) FROM %s AS s LEFT JOIN (SELECT ", as_record ? ")" : "",
+                     spec->source->from_clause);
+    for (int i = 0; i < run->n_keys; ++i)
+        appendStringInfo(&query, "%s AS k%d, ", key_expression(run, i), i + 1);
+    // open_model is volatile, so that the planner evaluates it here and not above the join.
+    appendStringInfo(&query, "k.model_id, many_models.open_model(k.model, %.17g) AS model FROM %s",
+                     spec->level, models_of(run));
+    appendStringInfoString(&query, ") AS m ON ");
+    for (int i = 0; i < run->n_keys; ++i) append_join_condition(&query, spec, i);
+    if (run->n_keys == 0) appendStringInfoString(&query, "true");
+    return query.data;
+}
+
+}  // namespace many::serving

@@ -1,0 +1,38 @@
+// The result of scoring one row, as it travels from a parallel worker to the leader: the content of
+// a many_models.score value. Fixed part, unaligned, followed by the text of an unseen level.
+#pragma once
+
+#include <cstring>
+
+#include "core/codec/linear_model.h"
+
+namespace many::serving {
+
+struct PackedScore {
+    static constexpr unsigned kBytes = 3 + 3 * sizeof(double);
+    static constexpr unsigned kMaxText = 80;  // short enough for a one-byte varlena header
+
+    static void pack(char* to, const core::Score& score) noexcept {
+        to[0] = static_cast<char>(score.code);
+        std::memcpy(to + 1, &score.feature, 2);
+        std::memcpy(to + 3, &score.prediction, sizeof(double));
+        std::memcpy(to + 11, &score.lower, sizeof(double));
+        std::memcpy(to + 19, &score.upper, sizeof(double));
+    }
+    static core::Score unpack(const char* from) noexcept {
+        core::Score score;
+        score.code = static_cast<core::ScoreCode>(static_cast<unsigned char>(from[0]));
+        std::memcpy(&score.feature, from + 1, 2);
+        std::memcpy(&score.prediction, from + 3, sizeof(double));
+        std::memcpy(&score.lower, from + 11, sizeof(double));
+        std::memcpy(&score.upper, from + 19, sizeof(double));
+        return score;
+    }
+};
+
+// Whether the prediction of a score may be used.
+inline bool is_usable(core::ScoreCode code) noexcept {
+    return code == core::ScoreCode::ok || code == core::ScoreCode::imputed;
+}
+
+}  // namespace many::serving

@@ -1,0 +1,111 @@
+-- The demo: one model of daily sales per product x country of a real online retailer.
+-- Run by tools/demo; :data is tests/data of the checkout. Data: UCI Online Retail, CC BY 4.0.
+\set QUIET on
+\pset border 2
+\pset null '-'
+\pset footer off
+SET client_min_messages = warning;
+CREATE EXTENSION many_models;
+
+CREATE TABLE sales_raw (stock_code text, country text, day date, units int, revenue numeric,
+                        min_price float8, max_price float8, n_lines int);
+\copy sales_raw FROM PROGRAM 'gzip -dc "$MANY_DEMO_DATA/retail/online_retail_daily.csv.gz"' (FORMAT csv, HEADER)
+
+CREATE TABLE sales AS
+SELECT stock_code AS product, country, day, units,
+       min_price AS price,
+       to_char(day, 'Dy') AS weekday,
+       extract(month FROM day) >= 10 AS season
+FROM sales_raw;
+COMMENT ON TABLE sales IS 'daily sales per product and country, UCI Online Retail';
+ANALYZE sales;
+
+\echo
+\echo '  151,523 days of sales, December 2010 to December 2011: 3,279 product x country groups.'
+\echo '  One call trains a model of units for each of them; the last 20 % of each group''s days'
+\echo '  judge it.'
+\echo
+\echo '  SELECT * FROM many_models.train_many_models('
+\echo '      ''demand'', ''sales'', ''{product,country}'', ''units'','
+\echo '      ''{price,weekday,season,day}'', ''ridge'', ''day'', ''{"min_rows": 40}'');'
+\echo
+SELECT model_set, version, status, groups, trained, failed, skipped, rows_read, workers,
+       date_trunc('milliseconds', elapsed) AS elapsed
+FROM many_models.train_many_models(
+    'demand', 'sales', '{product,country}', 'units',
+    '{price,weekday,season,day}', 'ridge', 'day', '{"min_rows": 40, "lambda": 0.5}');
+
+\echo
+\echo '  How good are they? Error on days that training has not seen, against the spread of sales.'
+\echo
+SELECT count(*) AS models,
+       round(percentile_cont(0.5) WITHIN GROUP (ORDER BY holdout_mae)::numeric, 1) AS median_mae,
+       round(percentile_cont(0.5) WITHIN GROUP (ORDER BY holdout_smape)::numeric, 2) AS median_smape,
+       count(*) FILTER (WHERE holdout_r2 > 0) AS better_than_mean
+FROM demand_models;
+
+\echo
+\echo '  The five best and the five worst groups by mean absolute error on the holdout:'
+\echo
+(SELECT 'best' AS rank, product, country, n_rows, round(holdout_mae::numeric, 1) AS mae,
+        round(holdout_smape::numeric, 2) AS smape, round(holdout_r2::numeric, 2) AS r2
+ FROM demand_models WHERE holdout_rows >= 10 ORDER BY holdout_mae LIMIT 5)
+UNION ALL
+(SELECT 'worst', product, country, n_rows, round(holdout_mae::numeric, 1),
+        round(holdout_smape::numeric, 2), round(holdout_r2::numeric, 2)
+ FROM demand_models WHERE holdout_rows >= 10 ORDER BY holdout_mae DESC LIMIT 5);
+
+\echo
+\echo '  What a model says: ordinary least squares for one bestseller, with inference.'
+\echo
+SELECT model_set, version, groups, trained, skipped
+FROM many_models.train_many_models(
+    'demand_ols', 'SELECT * FROM sales WHERE product = ''22423''', '{country}', 'units',
+    '{price,weekday,season}', 'linear_regression', 'day');
+SELECT partition_key ->> 'country' AS country, term, round(estimate::numeric, 2) AS estimate,
+       round(std_error::numeric, 2) AS std_error, round(t_value::numeric, 2) AS t,
+       to_char(p_value, '0.000') AS p, round(lower::numeric, 1) AS lower, round(upper::numeric, 1) AS upper
+FROM many_models.coefficients
+WHERE model_set = 'demand_ols' AND partition_key ->> 'country' = 'UK';
+
+\echo
+\echo '  Groups without a model, and why (no group vanishes):'
+\echo
+SELECT status, regexp_replace(message, '\d+ usable', 'N usable') AS message, count(*) AS groups,
+       min(partition_key::text) AS for_example
+FROM many_models.failures WHERE model_set = 'demand' GROUP BY 1, 2 ORDER BY 3 DESC LIMIT 5;
+
+\echo
+\echo '  The next week: every product at its last price, Monday to Sunday, and one new product.'
+\echo
+CREATE TABLE next_week AS
+SELECT product, country, d::date AS day, price, to_char(d, 'Dy') AS weekday, true AS season
+FROM (SELECT DISTINCT ON (product, country) product, country, price FROM sales
+      ORDER BY product, country, day DESC) AS last,
+     generate_series('2011-12-12'::timestamp, '2011-12-18', '1 day') AS d;
+INSERT INTO next_week VALUES ('NEW-1', 'UK', '2011-12-12', 2.5, 'Mon', true);
+SELECT status, groups, rows_read, date_trunc('milliseconds', elapsed) AS elapsed
+FROM many_models.score_many_models('demand', 'next_week', id_columns => '{day}');
+SELECT coalesce(fallback_reason, 'predicted') AS outcome, count(*) AS rows FROM demand_predictions
+GROUP BY 1 ORDER BY 2 DESC;
+
+\echo
+\echo '  What a dashboard runs:'
+\echo
+\echo '  SELECT p.product, p.country, sum(p.prediction) AS week, max(m.holdout_mae) AS mae'
+\echo '  FROM demand_predictions AS p JOIN demand_models AS m USING (model_id)'
+\echo '  GROUP BY 1, 2 ORDER BY week DESC LIMIT 8;'
+\echo
+SELECT p.product, p.country, round(sum(p.prediction)::numeric) AS week,
+       round(max(m.holdout_mae)::numeric, 1) AS mae
+FROM demand_predictions AS p JOIN demand_models AS m USING (model_id)
+GROUP BY p.product, p.country ORDER BY 3 DESC LIMIT 8;
+
+\echo
+\echo '  And one prediction in real time:'
+\echo
+\echo '  SELECT many_models.predict(''demand'', ''{"product": "22423", "country": "UK"}'','
+\echo '      ''{"price": 10.95, "weekday": "Mon", "season": true, "day": "2011-12-12"}'');'
+\echo
+SELECT round(many_models.predict('demand', '{"product": "22423", "country": "UK"}',
+    '{"price": 10.95, "weekday": "Mon", "season": true, "day": "2011-12-12"}')::numeric, 1) AS units;
