@@ -30,7 +30,9 @@ CREATE FUNCTION many_models.predict(model many_models.model, features double pre
 COMMENT ON FUNCTION many_models.predict(many_models.model, double precision[]) IS
     'the prediction of a model for one row of features, in the order of the fit; NULL when a feature is NULL or the value carries an error';
 
-CREATE FUNCTION many_models.predict_interval(
+-- Not an overload of predict_interval(model_set, key, features): calls of that with plain literals
+-- would be ambiguous.
+CREATE FUNCTION many_models.prediction_interval(
     model    many_models.model,
     features double precision[],
     level    double precision DEFAULT 0.95,
@@ -38,6 +40,6 @@ CREATE FUNCTION many_models.predict_interval(
     OUT lower      double precision,
     OUT upper      double precision
 )
-    AS 'MODULE_PATHNAME', 'many_predict_interval_model' LANGUAGE C IMMUTABLE STRICT PARALLEL SAFE;
-COMMENT ON FUNCTION many_models.predict_interval(many_models.model, double precision[], double precision) IS
+    AS 'MODULE_PATHNAME', 'many_prediction_interval' LANGUAGE C IMMUTABLE STRICT PARALLEL SAFE;
+COMMENT ON FUNCTION many_models.prediction_interval(many_models.model, double precision[], double precision) IS
     'the prediction and its interval: where a new observation falls with probability level; lower and upper are NULL for penalised models';

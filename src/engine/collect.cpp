@@ -61,7 +61,7 @@ void open_target(Target* target, const char* parent, int64 storage) {
         name = own_partition(parent, storage);
         execute(psprintf("CREATE TABLE many_models.%s (LIKE many_models.%s INCLUDING DEFAULTS "
                          "INCLUDING STORAGE INCLUDING CONSTRAINTS, CHECK (storage "
-                         "OPERATOR(pg_catalog.=) " INT64_FORMAT "))",
+                         "OPERATOR(pg_catalog.=) " INT64_FORMAT "::pg_catalog.int8))",
                          name, parent, storage));
         target->command = GetCurrentCommandId(true);
         target->state = GetBulkInsertState();

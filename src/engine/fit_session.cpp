@@ -41,7 +41,7 @@ core::TrainSpec train_spec(RunSpec* spec) {
     train.categorical.resize((size_t)spec->n_features);
     for (int i = 0; i < spec->n_features; i++)
         train.categorical[(size_t)i] = spec->features()[i].kind == pg::FeatureKind::level;
-    train.has_time = spec->has_time && spec->exchange == Exchange::rows;
+    train.has_time = spec->has_time;
     train.holdout = spec->holdout;
     train.cv_folds = spec->cv_folds;
     train.null_policy = spec->null_policy;

@@ -176,8 +176,7 @@ Datum many_run_progress(PG_FUNCTION_ARGS) {
                              many::engine::kProgressLockSub);
         int holders = 0;
         (void)GetLockConflicts(&tag, ShareLock, &holders);
-        const bool own = LockHeldByMe(&tag, ExclusiveLock);
-        if (holders == 0 && !own) continue;
+        if (holders == 0) continue;
         (void)many::engine::progress_row((dsm_handle)handle, result->setResult, result->setDesc);
     }
     return (Datum)0;

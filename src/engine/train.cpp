@@ -62,7 +62,7 @@ double estimated_rows(SPIPlanPtr plan) {
         node = node->lefttree;
     }
     if (node != nullptr) rows = node->plan_rows * share;
-    ReleaseCachedPlan(cached, CurrentResourceOwner);
+    ReleaseCachedPlan(cached, nullptr);
     return rows;
 }
 

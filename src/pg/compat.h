@@ -26,4 +26,22 @@ inline const char* forced_parallel_guc() {
 #endif
 }
 
+// pg_class_ownercheck became object_ownercheck in 16.
+inline bool relation_owned(Oid relation, Oid role) {
+#if PG_VERSION_NUM >= 160000
+    return object_ownercheck(RelationRelationId, relation, role);
+#else
+    return pg_class_ownercheck(relation, role);
+#endif
+}
+
+// The local transaction id moved within PGPROC in 17.
+inline LocalTransactionId local_transaction() {
+#if PG_VERSION_NUM >= 170000
+    return MyProc->vxid.lxid;
+#else
+    return MyProc->lxid;
+#endif
+}
+
 }  // namespace many::pg

@@ -98,8 +98,54 @@ double feature_number(const FeatureReader* reader, Datum value) {
         case TIMESTAMPTZOID:
             return timestamp_number(DatumGetTimestamp(value));
         default:
-            return DatumGetFloat8(DirectFunctionCall1(numeric_float8_no_overflow, value));
+            return numeric_number(value);
     }
+}
+
+// The stored form of numeric (it cannot change: pg_upgrade keeps it). A 16-bit header, short
+// (0x8000: sign 0x2000, weight in the low 7 bits) or long (sign 0xC000, then a 16-bit weight), then
+// digits to base 10000, the first worth 10000^weight. With up to 2^53 as an integer and a power of
+// ten up to 10^22, both exact, one multiplication or division rounds correctly (Clinger 1990).
+double numeric_number(Datum value) {
+    static constexpr double powers[] = {1e0, 1e4, 1e8, 1e12, 1e16, 1e20};
+    const auto* packed = reinterpret_cast<const struct varlena*>(DatumGetPointer(value));
+    if (!VARATT_IS_EXTERNAL(packed) && !VARATT_IS_COMPRESSED(packed)) {
+        const char* data = VARDATA_ANY(packed);
+        const int size = static_cast<int>(VARSIZE_ANY_EXHDR(packed));
+        uint16 header;
+        memcpy(&header, data, sizeof header);
+        const bool is_short = (header & 0xC000) == 0x8000;
+        const bool is_special = (header & 0xC000) == 0xC000;
+        const int skip = is_short ? 2 : 4;
+        const int n_digits = (size - skip) / 2;
+        if (!is_special && n_digits <= 4) {
+            int weight;
+            bool negative;
+            if (is_short) {
+                weight = (header & 0x0040) != 0 ? static_cast<int>(header & 0x003F) - 64
+                                                : static_cast<int>(header & 0x003F);
+                negative = (header & 0x2000) != 0;
+            } else {
+                int16 stored;
+                memcpy(&stored, data + 2, sizeof stored);
+                weight = stored;
+                negative = (header & 0xC000) == 0x4000;
+            }
+            int64 mantissa = 0;
+            for (int i = 0; i < n_digits; ++i) {
+                int16 digit;
+                memcpy(&digit, data + skip + 2 * i, sizeof digit);
+                mantissa = mantissa * 10000 + digit;
+            }
+            const int power = weight - n_digits + 1;  // of 10000
+            if (mantissa <= (INT64CONST(1) << 53) && power >= -5 && power <= 5) {
+                const double whole = static_cast<double>(mantissa);
+                const double number = power >= 0 ? whole * powers[power] : whole / powers[-power];
+                return negative ? -number : number;
+            }
+        }
+    }
+    return DatumGetFloat8(DirectFunctionCall1(numeric_float8_no_overflow, value));
 }
 
 const char* feature_text(FeatureReader* reader, Datum value, uint32* length) {

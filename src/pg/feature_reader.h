@@ -27,6 +27,10 @@ bool feature_reader_init(FeatureReader* reader, Oid type);
 // kind number. infinite dates and timestamps give infinity; never raises but for corrupt data.
 double feature_number(const FeatureReader* reader, Datum value);
 
+// A numeric as the nearest float8; infinity beyond its range. Takes any varlena form. About 10 ns for
+// up to 16 digits, where the server's own conversion goes through text.
+double numeric_number(Datum value);
+
 // kind level: the text and its length. May point into the datum or the reader; valid until the next
 // call with the same reader or until the datum goes away. Detoasts into the current context when it
 // must.

@@ -1,4 +1,4 @@
-// predict and predict_interval of a model value and an array of features.
+// predict and prediction_interval of a model value and an array of features.
 #include "core/codec/linear_model.h"
 #include "pg/server.h"
 #include "serving/model_value.h"
@@ -120,7 +120,7 @@ bool prepare_interval(FunctionCallInfo fcinfo, IntervalCall* call, double level,
 extern "C" {
 
 PG_FUNCTION_INFO_V1(many_predict_model);
-PG_FUNCTION_INFO_V1(many_predict_interval_model);
+PG_FUNCTION_INFO_V1(many_prediction_interval);
 
 Datum many_predict_model(PG_FUNCTION_ARGS) {
     ModelBytes bytes;
@@ -131,7 +131,7 @@ Datum many_predict_model(PG_FUNCTION_ARGS) {
     PG_RETURN_FLOAT8(score.prediction);
 }
 
-Datum many_predict_interval_model(PG_FUNCTION_ARGS) {
+Datum many_prediction_interval(PG_FUNCTION_ARGS) {
     const double level = PG_GETARG_FLOAT8(2);
     if (!(level > 0 && level < 1))
         ereport(ERROR, (errcode(ERRCODE_INVALID_PARAMETER_VALUE),

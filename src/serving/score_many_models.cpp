@@ -1,10 +1,10 @@
 // score_many_models: one prediction per source row, into a table.
 //
-//   arguments -> spec (checked) -> predictions table, fresh partition -> source LEFT JOIN models,
-//   run by the caller under PostgreSQL's own parallel plan -> receiver: blocks of rows
-//   -> attach, analyse, record
+//   arguments -> spec (checked) -> predictions table, fresh partition -> scan of the source, run as
+//   the caller under PostgreSQL's own parallel plan, each process scoring its rows -> receiver:
+//   blocks of rows -> attach, analyse, record
 //
-// Rows never vanish: the join keeps every source row, and a row without a prediction says why.
+// Rows never vanish: every source row gives a row, and one without a prediction says why.
 #include "pg/learner_options.h"
 #include "pg/server.h"
 #include "pg/settings.h"
@@ -44,6 +44,7 @@ struct ScoreRun {
     TimestampTz started;
     int workers;
     int64 groups;
+    int64 model_bytes;
     ScoreCounts counts;
 };
 
@@ -105,17 +106,12 @@ void set_local(const char* name, const char* value) {
 }
 
 // Settings of the scoring query's plan: every row goes through the leader in any plan, so that
-// handing it over costs no plan more than another; and the models' hash table has the run's budget.
-void tune_planner(const ScoreSpec* spec, int workers) {
+// handing it over costs no plan more than another.
+void tune_planner(int workers) {
     set_local("max_parallel_workers_per_gather", psprintf("%d", workers - 1));
     set_local("parallel_tuple_cost", "0");
-    if (many_memory_budget_kb > work_mem) set_local("work_mem", psprintf("%d", many_memory_budget_kb));
-    // Without a filter of its own, the source has many rows per model: hash the models.
-    if (OidIsValid(spec->source->relation) && spec->run->n_keys > 0 &&
-        get_rel_relkind(spec->source->relation) != RELKIND_VIEW) {
-        set_local("enable_nestloop", "off");
-        set_local("enable_mergejoin", "off");
-    }
+    if (many_memory_budget_kb > work_mem)
+        set_local("work_mem", psprintf("%d", many_memory_budget_kb));
 }
 
 // Processes that the plan uses.
@@ -129,16 +125,18 @@ int planned_processes(SPIPlanPtr plan) {
             processes += reinterpret_cast<Gather*>(node)->num_workers;
             break;
         }
-    ReleaseCachedPlan(cached, CurrentResourceOwner);
+    ReleaseCachedPlan(cached, nullptr);  // plans that are not saved have no owner
     return processes;
 }
 
 void run_query(const ScoreSpec* spec, ScoreReceiver* receiver, int workers, ScoreRun* run) {
     const int guc_level = NewGUCNestLevel();
     const bool was_read_only = XactReadOnly;
-    tune_planner(spec, workers);
+    tune_planner(workers);
+    const bool in_memory = run->model_bytes <= static_cast<int64>(many_memory_budget_kb) * 1024;
     SPIPlanPtr plan =
-        SPI_prepare_cursor(build_score_query(spec), 0, nullptr, CURSOR_OPT_PARALLEL_OK);
+        SPI_prepare_cursor(in_memory ? build_score_query(spec) : build_joined_score_query(spec), 0,
+                           nullptr, CURSOR_OPT_PARALLEL_OK);
     if (plan == nullptr) elog(ERROR, "could not plan the scoring query: %d", SPI_result);
     run->workers = planned_processes(plan);
     SPIExecuteOptions options = {};
@@ -253,7 +251,7 @@ void score(const ScoreArguments* a, ScoreSpec* spec, ScoreRun* run, TimestampTz*
     spec->source =
         pg::describe_source(a->source != nullptr ? a->source : spec->run->source, "source");
     describe_score(spec, a->id_columns, a->n_id_columns);
-    run->groups = count_models(spec->run);
+    run->groups = count_models(spec->run, &run->model_bytes);
     run->run_id = nextval_internal(
         get_relname_relid("run_id_seq", get_namespace_oid("many_models", false)), false);
     prepare_predictions(&table, spec, a->into_table, a->replace);

@@ -13,7 +13,7 @@ namespace many::serving {
 
 namespace {
 
-constexpr int kMaxVariadic = 90;  // FUNC_MAX_ARGS is 100
+constexpr int kMaxVariadic = FUNC_MAX_ARGS - 4;  // after the fixed arguments of score_row
 
 Oid type_from_text(const char* name) {
     LOCAL_FCINFO(call, 1);
@@ -45,6 +45,26 @@ void carry(ScoreSpec* spec, Form_pg_attribute attribute) {
         if (strcmp(spec->carried[i].name, NameStr(attribute->attname)) == 0) return;
     spec->carried[spec->n_carried++] = {pstrdup(NameStr(attribute->attname)), attribute->atttypid,
                                         attribute->atttypmod, attribute->attcollation};
+}
+
+bool is_integer(Oid type) { return type == INT2OID || type == INT4OID || type == INT8OID; }
+bool is_text(Oid type) { return type == TEXTOID || type == VARCHAROID; }
+
+void check_keys(const ScoreSpec* spec) {
+    const registry::TrainingRun* run = spec->run;
+    for (int i = 0; i < run->n_keys; ++i) {
+        const Oid now = getBaseType(spec->carried[i].type);
+        const Oid trained = getBaseType(type_from_text(run->key_types[i]));
+        if (now == trained || (is_integer(now) && is_integer(trained)) ||
+            (is_text(now) && is_text(trained)))
+            continue;
+        ereport(ERROR, (errcode(ERRCODE_DATATYPE_MISMATCH),
+                        errmsg("partition column \"%s\" has type %s, the models were trained by "
+                               "type %s",
+                               run->partition_by[i], format_type_be(spec->carried[i].type),
+                               run->key_types[i]),
+                        errhint("Cast the column in a source query.")));
+    }
 }
 
 void check_features(const ScoreSpec* spec) {
@@ -85,11 +105,7 @@ char* equality_operator(const char* column, Oid source_type, Oid key_type) {
         }
     }
     if (!OidIsValid(equality) || !op_hashjoinable(equality, left))
-        ereport(ERROR, (errcode(ERRCODE_DATATYPE_MISMATCH),
-                        errmsg("partition column \"%s\" has type %s, the models were trained by "
-                               "type %s",
-                               column, format_type_be(source_type), format_type_be(key_type)),
-                        errhint("Cast the column in a source query.")));
+        elog(ERROR, "partition column \"%s\" has no equality that can be hashed", column);
     HeapTuple tuple = SearchSysCache1(OPEROID, ObjectIdGetDatum(equality));
     if (!HeapTupleIsValid(tuple)) elog(ERROR, "cache lookup failed for operator %u", equality);
     const auto* form = reinterpret_cast<Form_pg_operator>(GETSTRUCT(tuple));
@@ -206,31 +222,72 @@ void describe_score(ScoreSpec* spec, char** id_columns, int n_id_columns) {
                              : pg::source_column(spec->source, run->time_column);
         if (time > 0) carry(spec, TupleDescAttr(spec->source->columns, time - 1));
     }
+    check_keys(spec);
     check_features(spec);
     check_keys_distinct(spec);
 }
 
-int64 count_models(const registry::TrainingRun* run) {
-    const char* count =
-        select_one_text(psprintf("SELECT pg_catalog.count(*)::text FROM %s", models_of(run)));
-    return count == nullptr ? 0 : pg_strtoint64(count);
+int64 count_models(const registry::TrainingRun* run, int64* bytes) {
+    const char* counts = select_one_text(
+        psprintf("SELECT pg_catalog.format('%%s %%s', pg_catalog.count(*), coalesce(pg_catalog.sum("
+                 "many_models.model_bytes(k.model)), 0)) FROM %s",
+                 models_of(run)));
+    long long n = 0;
+    long long total = 0;
+    if (counts == nullptr || sscanf(counts, "%lld %lld", &n, &total) != 2)
+        elog(ERROR, "could not count the models");
+    *bytes = total;
+    return n;
 }
+
+namespace {
+
+void append_columns(StringInfo query, char** names, int n, bool* first) {
+    for (int i = 0; i < n; ++i) {
+        appendStringInfo(query, "%ss.%s", *first ? "" : ", ", quote_identifier(names[i]));
+        *first = false;
+    }
+}
+
+void append_carried(StringInfo query, const ScoreSpec* spec) {
+    appendStringInfoString(query, "SELECT ");
+    for (int i = 0; i < spec->n_carried; ++i)
+        appendStringInfo(query, "s.%s, ", quote_identifier(spec->carried[i].name));
+}
+
+}  // namespace
 
 char* build_score_query(const ScoreSpec* spec) {
     const registry::TrainingRun* run = spec->run;
     StringInfoData query;
     initStringInfo(&query);
-    appendStringInfoString(&query, "SELECT ");
-    for (int i = 0; i < spec->n_carried; ++i)
-        appendStringInfo(&query, "s.%s, ", quote_identifier(spec->carried[i].name));
-    const bool as_record = run->n_features > kMaxVariadic || run->n_features == 0;
-    appendStringInfo(&query, "m.model_id, many_models.score_row(m.model%s",
-                     as_record ? ", ROW(" : "");
-    for (int i = 0; i < run->n_features; ++i)
-        appendStringInfo(&query, "%ss.%s", as_record && i == 0 ? "" : ", ",
-                         quote_identifier(run->features[i]));
-    appendStringInfo(&query, "%s) FROM %s AS s LEFT JOIN (SELECT ", as_record ? ")" : "",
-                     spec->source->from_clause);
+    append_carried(&query, spec);
+    const bool as_record = run->n_keys + run->n_features > kMaxVariadic;
+    bool first = as_record;
+    appendStringInfo(&query,
+                     "many_models.%s('" INT64_FORMAT "'::pg_catalog.int8, '" INT64_FORMAT
+                     "'::pg_catalog.int8, %.17g, ARRAY[",
+                     as_record ? "score_record" : "score_row", run->storage, run->run_id,
+                     spec->level);
+    for (int i = 0; i < run->n_keys; ++i)
+        appendStringInfo(&query, "%s%s", i > 0 ? ", " : "",
+                         quote_literal_cstr(run->partition_by[i]));
+    appendStringInfo(&query, "]::pg_catalog.text[]%s", as_record ? ", ROW(" : "");
+    append_columns(&query, run->partition_by, run->n_keys, &first);
+    append_columns(&query, run->features, run->n_features, &first);
+    appendStringInfo(&query, "%s) FROM %s AS s", as_record ? ")" : "", spec->source->from_clause);
+    return query.data;
+}
+
+char* build_joined_score_query(const ScoreSpec* spec) {
+    const registry::TrainingRun* run = spec->run;
+    StringInfoData query;
+    initStringInfo(&query);
+    append_carried(&query, spec);
+    appendStringInfoString(&query, "many_models.score_joined(m.model_id, m.model, ROW(");
+    bool first = true;
+    append_columns(&query, run->features, run->n_features, &first);
+    appendStringInfo(&query, ")) FROM %s AS s LEFT JOIN (SELECT ", spec->source->from_clause);
     for (int i = 0; i < run->n_keys; ++i)
         appendStringInfo(&query, "%s AS k%d, ", key_expression(run, i), i + 1);
     // open_model is volatile, so that the planner evaluates it here and not above the join.

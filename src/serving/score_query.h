@@ -27,11 +27,16 @@ struct ScoreSpec {
 // fills in the carried columns. id_columns nullptr: the source's primary key and time column.
 void describe_score(ScoreSpec* spec, char** id_columns, int n_id_columns);
 
-// SELECT carried..., model_id, score. The join of source and models is one that the planner can
-// hash and run in parallel; models are opened (detoasted, checked) below it, once each.
+// SELECT carried..., score: a plain scan of the source, which any parallel plan can take apart; each
+// process looks models up in a table of its own (model_table.h).
 char* build_score_query(const ScoreSpec* spec);
 
-// Number of models of the run.
-int64 count_models(const registry::TrainingRun* run);
+// The same rows by a join of source and models, for runs whose models are too many to be held by
+// each process: PostgreSQL's hash join goes to disk where it must. Models are opened (detoasted,
+// checked) below it, once each.
+char* build_joined_score_query(const ScoreSpec* spec);
+
+// Number of models of the run, and their size together.
+int64 count_models(const registry::TrainingRun* run, int64* bytes);
 
 }  // namespace many::serving

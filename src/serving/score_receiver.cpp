@@ -115,16 +115,19 @@ void set_result(ScoreReceiver* receiver, ResultColumn column, Datum value, bool 
     receiver->nulls[place] = is_null;
 }
 
-void expand_score(ScoreReceiver* receiver, Datum packed, bool has_model) {
-    auto* value = reinterpret_cast<struct varlena*>(DatumGetPointer(packed));
+void expand_score(ScoreReceiver* receiver, Datum datum) {
+    auto* value = reinterpret_cast<struct varlena*>(DatumGetPointer(datum));
     if (VARATT_IS_EXTERNAL(value) || VARATT_IS_COMPRESSED(value) ||
         VARSIZE_ANY_EXHDR(value) < PackedScore::kBytes)
         elog(ERROR, "invalid score");
-    const core::Score score = PackedScore::unpack(VARDATA_ANY(value));
+    const PackedScore packed = PackedScore::unpack(VARDATA_ANY(value));
+    const core::Score& score = packed.score;
+    const bool has_model = score.code != core::ScoreCode::no_model;
     const bool usable = is_usable(score.code);
     set_result(receiver, kPrediction, Float8GetDatum(score.prediction), !usable);
     set_result(receiver, kLower, Float8GetDatum(score.lower), !usable || std::isnan(score.lower));
     set_result(receiver, kUpper, Float8GetDatum(score.upper), !usable || std::isnan(score.upper));
+    set_result(receiver, kModelId, Int64GetDatum(packed.model_id), !has_model);
     set_result(receiver, kModelVersion, Int32GetDatum(receiver->spec->run->version), !has_model);
     set_result(receiver, kModelLevel, has_model ? receiver->level_group : receiver->level_none,
                false);
@@ -147,9 +150,8 @@ bool receive_row(TupleTableSlot* slot, DestReceiver* self) {
         receiver->values[place] = slot->tts_values[i];
         receiver->nulls[place] = slot->tts_isnull[i];
     }
-    const bool has_model = !slot->tts_isnull[n_carried];
-    set_result(receiver, kModelId, slot->tts_values[n_carried], !has_model);
-    expand_score(receiver, slot->tts_values[n_carried + 1], has_model);
+    if (slot->tts_isnull[n_carried]) elog(ERROR, "a row without a score");
+    expand_score(receiver, slot->tts_values[n_carried]);
 
     const MemoryContext old = MemoryContextSwitchTo(receiver->row_context);
     HeapTuple tuple =

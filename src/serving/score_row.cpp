@@ -1,11 +1,14 @@
-// score_row: one source row, one model -> one many_models.score. Runs in parallel workers; what a
-// row costs here is what scoring costs, so: no allocation, no catalog look-up, no detoasting.
+// score_row: one source row -> one many_models.score. Runs in parallel workers; what a row costs
+// here is what scoring costs, so: no allocation, no catalog look-up, no detoasting per row.
 //
-// open_model does once per model what score_row then need not do per row: detoast, verify the
-// checksum, fill in the t quantile of the interval's level.
+// score_row and score_record look the row's model up in a table of the run's models, which each
+// process loads at its first row. score_joined gets it from a join: for runs whose models are too
+// many for that. The record forms are for rows of more columns than a function has arguments.
 #include "core/codec/linear_model.h"
 #include "pg/feature_reader.h"
 #include "pg/server.h"
+#include "pg/source.h"
+#include "serving/model_table.h"
 #include "serving/model_value.h"
 #include "serving/score_value.h"
 #include "wall/wall.h"
@@ -15,6 +18,7 @@
 
 extern "C" {
 #include "mb/pg_wchar.h"
+#include "nodes/nodeFuncs.h"
 }
 
 using namespace many;
@@ -24,30 +28,36 @@ namespace {
 
 // Per call site, filled at the first row.
 struct ScoreCall {
-    int n;
+    MemoryContext context;
+    int n_keys;
+    int n;  // features
     bool all_numbers;
+    ModelTable* table;
     pg::FeatureReader* readers;
     core::FeatureValue* values;
     double* numbers;
-    Datum* datums;  // record form
+    TupleDesc row_type;  // record forms: of the row before
+    Datum* datums;
     bool* nulls;
-    TupleDesc row_type;  // record form: of the row before
-    union {  // the result of the row before; valid until the next call
-        struct varlena header;
-        char bytes[1 + PackedScore::kBytes + PackedScore::kMaxText];
-    } result;
+    NullableDatum* row;
+    // The result of the row before; valid until the next call.
+    char result[1 + PackedScore::kBytes + PackedScore::kMaxText];
 };
 
-ScoreCall* new_call(FunctionCallInfo fcinfo, int n) {
-    const MemoryContext old = MemoryContextSwitchTo(fcinfo->flinfo->fn_mcxt);
+ScoreCall* new_call(MemoryContext context, int n_keys, int n) {
+    const MemoryContext old = MemoryContextSwitchTo(context);
     auto* call = static_cast<ScoreCall*>(palloc0(sizeof(ScoreCall)));
-    const Size count = static_cast<Size>(n) + 1;
+    const Size count = static_cast<Size>(n_keys + n) + 1;
+    call->context = context;
+    call->n_keys = n_keys;
     call->n = n;
+    call->all_numbers = true;
     call->readers = static_cast<pg::FeatureReader*>(palloc0(sizeof(pg::FeatureReader) * count));
     call->values = static_cast<core::FeatureValue*>(palloc0(sizeof(core::FeatureValue) * count));
     call->numbers = static_cast<double*>(palloc0(sizeof(double) * count));
     call->datums = static_cast<Datum*>(palloc0(sizeof(Datum) * count));
     call->nulls = static_cast<bool*>(palloc0(count));
+    call->row = static_cast<NullableDatum*>(palloc0(sizeof(NullableDatum) * count));
     MemoryContextSwitchTo(old);
     return call;
 }
@@ -57,40 +67,31 @@ void init_reader(ScoreCall* call, int i, Oid type) {
         ereport(ERROR, (errcode(ERRCODE_DATATYPE_MISMATCH),
                         errmsg("feature %d of type %s cannot be a feature", i + 1,
                                format_type_be(type))));
+    if (call->readers[i].kind != pg::FeatureKind::number) call->all_numbers = false;
 }
 
-void finish_call(FunctionCallInfo fcinfo, ScoreCall* call) {
-    call->all_numbers = true;
-    for (int i = 0; i < call->n; ++i)
-        if (call->readers[i].kind != pg::FeatureKind::number) call->all_numbers = false;
-    fcinfo->flinfo->fn_extra = call;
-}
+// --- One row ----------------------------------------------------------------------------------
 
-Datum pack_result(ScoreCall* call, const core::Score& score, const char* text,
+Datum pack_result(ScoreCall* call, const PackedScore& packed, const char* text,
                   uint32 text_length) {
-    char* bytes = call->result.bytes;
-    PackedScore::pack(bytes + 1, score);
     uint32 n = text_length;
     if (n > PackedScore::kMaxText)
         n = static_cast<uint32>(pg_mbcliplen(text, static_cast<int>(text_length),
                                              static_cast<int>(PackedScore::kMaxText)));
-    if (n > 0) memcpy(bytes + 1 + PackedScore::kBytes, text, n);
-    SET_VARSIZE_SHORT(bytes, 1 + PackedScore::kBytes + n);
-    return PointerGetDatum(bytes);
+    packed.pack(call->result + 1);
+    if (n > 0) memcpy(call->result + 1 + PackedScore::kBytes, text, n);
+    SET_VARSIZE_SHORT(call->result, 1 + PackedScore::kBytes + n);
+    return PointerGetDatum(call->result);
 }
 
-void open_for_row(Datum model, int n_features, core::LinearModelView* view) {
-    const auto* value = PG_DETOAST_DATUM_PACKED(model);
-    if (!core::LinearModelView::try_open(VARDATA_ANY(value), VARSIZE_ANY_EXHDR(value), view))
-        ereport(ERROR, (errcode(ERRCODE_DATA_CORRUPTED), errmsg("damaged model value")));
-    if (view->n_features() != n_features)
-        ereport(ERROR, (errcode(ERRCODE_INVALID_PARAMETER_VALUE),
-                        errmsg("%d features given, the model has %d features", n_features,
-                               view->n_features())));
+Datum no_model(ScoreCall* call) {
+    PackedScore packed;
+    packed.score.prediction = packed.score.lower = packed.score.upper = NAN;
+    packed.score.code = core::ScoreCode::no_model;
+    return pack_result(call, packed, nullptr, 0);
 }
 
-core::Score score_checked(const core::LinearModelView& view, const ScoreCall* call,
-                          bool numeric) {
+core::Score score_checked(const core::LinearModelView& view, const ScoreCall* call, bool numeric) {
     core::Score score;
     wall::WallError error;
     if (!wall::across_wall(&error, [&] {
@@ -100,78 +101,170 @@ core::Score score_checked(const core::LinearModelView& view, const ScoreCall* ca
     return score;
 }
 
-// get(i, &is_null) gives the i-th feature's datum.
-template <class Get>
-Datum score_features(ScoreCall* call, Datum model, Get get) {
-    core::LinearModelView view;
-    open_for_row(model, call->n, &view);
+void read_value(ScoreCall* call, int i, const NullableDatum& from) {
+    core::FeatureValue* value = &call->values[i];
+    *value = core::FeatureValue{};
+    value->is_null = from.isnull;
+    if (from.isnull) return;
+    if (call->readers[i].kind == pg::FeatureKind::number)
+        value->number = pg::feature_number(&call->readers[i], from.value);
+    else
+        value->text = pg::feature_text(&call->readers[i], from.value, &value->text_length);
+}
+
+Datum score_features(ScoreCall* call, const core::LinearModelView& view, int64 model_id,
+                     const NullableDatum* features) {
+    PackedScore packed;
+    packed.model_id = model_id;
     if (call->all_numbers && !view.has_levels()) {
         bool any_null = false;
         for (int i = 0; i < call->n; ++i) {
-            bool is_null;
-            const Datum datum = get(i, &is_null);
-            if (is_null) {
-                any_null = true;
-                break;
-            }
-            call->numbers[i] = pg::feature_number(&call->readers[i], datum);
+            any_null |= features[i].isnull;
+            if (any_null) break;
+            call->numbers[i] = pg::feature_number(&call->readers[i], features[i].value);
         }
-        if (!any_null) return pack_result(call, score_checked(view, call, true), nullptr, 0);
+        if (!any_null) {
+            packed.score = score_checked(view, call, true);
+            return pack_result(call, packed, nullptr, 0);
+        }
     }
-    for (int i = 0; i < call->n; ++i) {
-        core::FeatureValue* value = &call->values[i];
-        const Datum datum = get(i, &value->is_null);
-        value->text = nullptr;
-        value->text_length = 0;
-        value->number = 0;
-        if (value->is_null) continue;
-        if (call->readers[i].kind == pg::FeatureKind::number)
-            value->number = pg::feature_number(&call->readers[i], datum);
-        else
-            value->text = pg::feature_text(&call->readers[i], datum, &value->text_length);
-    }
-    const core::Score score = score_checked(view, call, false);
-    if (score.code == core::ScoreCode::unseen_level && score.feature < call->n)
-        return pack_result(call, score, call->values[score.feature].text,
-                           call->values[score.feature].text_length);
-    return pack_result(call, score, nullptr, 0);
+    for (int i = 0; i < call->n; ++i) read_value(call, i, features[i]);
+    packed.score = score_checked(view, call, false);
+    if (packed.score.code == core::ScoreCode::unseen_level && packed.score.feature < call->n)
+        return pack_result(call, packed, call->values[packed.score.feature].text,
+                           call->values[packed.score.feature].text_length);
+    return pack_result(call, packed, nullptr, 0);
 }
 
-Datum no_model(ScoreCall* call) {
-    core::Score score;
-    score.prediction = score.lower = score.upper = NAN;
-    score.code = core::ScoreCode::no_model;
-    return pack_result(call, score, nullptr, 0);
+Datum score_by_key(ScoreCall* call, const NullableDatum* row) {
+    const ModelEntry* model = find_model(call->table, row);
+    if (model == nullptr) return no_model(call);
+    return score_features(call, model->view, model->model_id, row + call->n_keys);
 }
 
-// The types of the record's columns, looked up when they are not those of the row before.
-void describe_row(FunctionCallInfo fcinfo, HeapTupleHeader row, ScoreCall** call) {
-    const Oid type = HeapTupleHeaderGetTypeId(row);
-    const int32 typmod = HeapTupleHeaderGetTypMod(row);
-    if (*call != nullptr && (*call)->row_type != nullptr &&
-        (*call)->row_type->tdtypeid == type && (*call)->row_type->tdtypmod == typmod)
-        return;
-    TupleDesc shared = lookup_rowtype_tupdesc(type, typmod);
-    *call = new_call(fcinfo, shared->natts);
-    const MemoryContext old = MemoryContextSwitchTo(fcinfo->flinfo->fn_mcxt);
-    (*call)->row_type = CreateTupleDescCopy(shared);
+// --- The first row ----------------------------------------------------------------------------
+
+// The columns of a row, as types and collations: keys first.
+struct RowShape {
+    int n;
+    Oid* types;
+    Oid* collations;
+};
+
+ScoreCall* open_call(FunctionCallInfo fcinfo, const RowShape* shape) {
+    int n_keys = 0;
+    for (int i = 0; i < 4; ++i)
+        if (PG_ARGISNULL(i))
+            ereport(ERROR, (errcode(ERRCODE_NULL_VALUE_NOT_ALLOWED),
+                            errmsg("storage, run_id, level and keys must not be NULL")));
+    char** names = pg::text_array_to_strings(PG_GETARG_ARRAYTYPE_P(3), "keys", &n_keys);
+    if (n_keys > shape->n)
+        ereport(ERROR, (errcode(ERRCODE_INVALID_PARAMETER_VALUE),
+                        errmsg("%d values given for %d partition columns", shape->n, n_keys)));
+    const MemoryContext context = fcinfo->flinfo->fn_mcxt;
+    ScoreCall* call = new_call(context, n_keys, shape->n - n_keys);
+    for (int i = 0; i < call->n; ++i) init_reader(call, i, shape->types[n_keys + i]);
+    auto* keys =
+        static_cast<ModelKey*>(palloc(sizeof(ModelKey) * (static_cast<Size>(n_keys) + 1)));
+    for (int i = 0; i < n_keys; ++i)
+        keys[i] = {names[i], shape->types[i], shape->collations[i]};
+    call->table = load_model_table(context, PG_GETARG_INT64(0), PG_GETARG_INT64(1),
+                                   PG_GETARG_FLOAT8(2), keys, n_keys, call->n);
+    fcinfo->flinfo->fn_extra = call;
+    return call;
+}
+
+void alloc_shape(RowShape* shape, int n) {
+    shape->n = n;
+    shape->types = static_cast<Oid*>(palloc0(sizeof(Oid) * (static_cast<Size>(n) + 1)));
+    shape->collations = static_cast<Oid*>(palloc0(sizeof(Oid) * (static_cast<Size>(n) + 1)));
+}
+
+void shape_of_arguments(FunctionCallInfo fcinfo, int first, RowShape* shape) {
+    Node* expression = fcinfo->flinfo->fn_expr;
+    if (get_fn_expr_variadic(fcinfo->flinfo) || expression == nullptr ||
+        !IsA(expression, FuncExpr))
+        ereport(ERROR, (errcode(ERRCODE_FEATURE_NOT_SUPPORTED),
+                        errmsg("score_row takes its columns one by one")));
+    alloc_shape(shape, PG_NARGS() - first);
+    for (int i = 0; i < shape->n; ++i) {
+        auto* argument = static_cast<Node*>(
+            list_nth(reinterpret_cast<FuncExpr*>(expression)->args, first + i));
+        shape->types[i] = exprType(argument);
+        shape->collations[i] = exprCollation(argument);
+    }
+}
+
+bool is_row_type(const ScoreCall* call, HeapTupleHeader row) {
+    return call != nullptr && call->row_type != nullptr &&
+           call->row_type->tdtypeid == HeapTupleHeaderGetTypeId(row) &&
+           call->row_type->tdtypmod == HeapTupleHeaderGetTypMod(row);
+}
+
+TupleDesc copy_row_type(MemoryContext context, HeapTupleHeader row, RowShape* shape) {
+    TupleDesc shared =
+        lookup_rowtype_tupdesc(HeapTupleHeaderGetTypeId(row), HeapTupleHeaderGetTypMod(row));
+    const MemoryContext old = MemoryContextSwitchTo(context);
+    TupleDesc copy = CreateTupleDescCopy(shared);
     MemoryContextSwitchTo(old);
     ReleaseTupleDesc(shared);
-    for (int i = 0; i < (*call)->n; ++i)
-        init_reader(*call, i, TupleDescAttr((*call)->row_type, i)->atttypid);
-    finish_call(fcinfo, *call);
+    alloc_shape(shape, copy->natts);
+    for (int i = 0; i < copy->natts; ++i) {
+        shape->types[i] = TupleDescAttr(copy, i)->atttypid;
+        shape->collations[i] = TupleDescAttr(copy, i)->attcollation;
+    }
+    return copy;
+}
+
+const NullableDatum* deform_row(ScoreCall* call, HeapTupleHeader row) {
+    HeapTupleData tuple = {};
+    tuple.t_len = HeapTupleHeaderGetDatumLength(row);
+    ItemPointerSetInvalid(&tuple.t_self);
+    tuple.t_tableOid = InvalidOid;
+    tuple.t_data = row;
+    heap_deform_tuple(&tuple, call->row_type, call->datums, call->nulls);
+    for (int i = 0; i < call->row_type->natts; ++i)
+        call->row[i] = {call->datums[i], call->nulls[i]};
+    return call->row;
 }
 
 }  // namespace
 
 extern "C" {
 
-PG_FUNCTION_INFO_V1(many_open_model);
 PG_FUNCTION_INFO_V1(many_score_row);
 PG_FUNCTION_INFO_V1(many_score_record);
+PG_FUNCTION_INFO_V1(many_open_model);
+PG_FUNCTION_INFO_V1(many_score_joined);
 PG_FUNCTION_INFO_V1(many_score_in);
 PG_FUNCTION_INFO_V1(many_score_out);
 
+// score_row(storage, run_id, level, keys, VARIADIC columns): the key columns, then the features.
+Datum many_score_row(PG_FUNCTION_ARGS) {
+    auto* call = static_cast<ScoreCall*>(fcinfo->flinfo->fn_extra);
+    if (call == nullptr) {
+        RowShape shape;
+        shape_of_arguments(fcinfo, 4, &shape);
+        call = open_call(fcinfo, &shape);
+    }
+    return score_by_key(call, fcinfo->args + 4);
+}
+
+// score_record(storage, run_id, level, keys, columns record)
+Datum many_score_record(PG_FUNCTION_ARGS) {
+    auto* call = static_cast<ScoreCall*>(fcinfo->flinfo->fn_extra);
+    if (PG_ARGISNULL(4)) PG_RETURN_NULL();
+    HeapTupleHeader row = PG_GETARG_HEAPTUPLEHEADER(4);
+    if (!is_row_type(call, row)) {
+        RowShape shape;
+        TupleDesc type = copy_row_type(fcinfo->flinfo->fn_mcxt, row, &shape);
+        call = open_call(fcinfo, &shape);
+        call->row_type = type;
+    }
+    return score_by_key(call, deform_row(call, row));
+}
+
+// Verified, in memory, with the t quantile of the level: what score_joined expects.
 Datum many_open_model(PG_FUNCTION_ARGS) {
     auto* copy = reinterpret_cast<struct varlena*>(PG_DETOAST_DATUM_COPY(PG_GETARG_DATUM(0)));
     const double level = PG_GETARG_FLOAT8(1);
@@ -187,47 +280,29 @@ Datum many_open_model(PG_FUNCTION_ARGS) {
     PG_RETURN_POINTER(copy);
 }
 
-Datum many_score_row(PG_FUNCTION_ARGS) {
+// score_joined(model_id, model, features record)
+Datum many_score_joined(PG_FUNCTION_ARGS) {
     auto* call = static_cast<ScoreCall*>(fcinfo->flinfo->fn_extra);
-    if (call == nullptr) {
-        if (get_fn_expr_variadic(fcinfo->flinfo))
-            ereport(ERROR, (errcode(ERRCODE_FEATURE_NOT_SUPPORTED),
-                            errmsg("score_row does not take a VARIADIC array"),
-                            errhint("Pass the features one by one, or as a row.")));
-        call = new_call(fcinfo, PG_NARGS() - 1);
-        for (int i = 0; i < call->n; ++i)
-            init_reader(call, i, get_fn_expr_argtype(fcinfo->flinfo, i + 1));
-        finish_call(fcinfo, call);
+    if (PG_ARGISNULL(2)) PG_RETURN_NULL();
+    HeapTupleHeader row = PG_GETARG_HEAPTUPLEHEADER(2);
+    if (!is_row_type(call, row)) {
+        RowShape shape;
+        TupleDesc type = copy_row_type(fcinfo->flinfo->fn_mcxt, row, &shape);
+        call = new_call(fcinfo->flinfo->fn_mcxt, 0, shape.n);
+        for (int i = 0; i < call->n; ++i) init_reader(call, i, shape.types[i]);
+        call->row_type = type;
+        fcinfo->flinfo->fn_extra = call;
     }
-    if (PG_ARGISNULL(0)) return no_model(call);
-    const NullableDatum* arguments = fcinfo->args + 1;
-    return score_features(call, PG_GETARG_DATUM(0), [arguments](int i, bool* is_null) {
-        *is_null = arguments[i].isnull;
-        return arguments[i].value;
-    });
-}
-
-Datum many_score_record(PG_FUNCTION_ARGS) {
-    auto* call = static_cast<ScoreCall*>(fcinfo->flinfo->fn_extra);
-    if (PG_ARGISNULL(0) || PG_ARGISNULL(1)) {
-        if (call == nullptr) {
-            call = new_call(fcinfo, 0);
-            finish_call(fcinfo, call);
-        }
-        return no_model(call);
-    }
-    HeapTupleHeader row = PG_GETARG_HEAPTUPLEHEADER(1);
-    describe_row(fcinfo, row, &call);
-    HeapTupleData tuple = {};
-    tuple.t_len = HeapTupleHeaderGetDatumLength(row);
-    ItemPointerSetInvalid(&tuple.t_self);
-    tuple.t_tableOid = InvalidOid;
-    tuple.t_data = row;
-    heap_deform_tuple(&tuple, call->row_type, call->datums, call->nulls);
-    return score_features(call, PG_GETARG_DATUM(0), [call](int i, bool* is_null) {
-        *is_null = call->nulls[i];
-        return call->datums[i];
-    });
+    if (PG_ARGISNULL(0) || PG_ARGISNULL(1)) return no_model(call);
+    const auto* model = PG_DETOAST_DATUM_PACKED(PG_GETARG_DATUM(1));
+    core::LinearModelView view;
+    if (!core::LinearModelView::try_open(VARDATA_ANY(model), VARSIZE_ANY_EXHDR(model), &view))
+        ereport(ERROR, (errcode(ERRCODE_DATA_CORRUPTED), errmsg("damaged model value")));
+    if (view.n_features() != call->n)
+        ereport(ERROR, (errcode(ERRCODE_INVALID_PARAMETER_VALUE),
+                        errmsg("%d features given, the model has %d features", call->n,
+                               view.n_features())));
+    return score_features(call, view, PG_GETARG_INT64(0), deform_row(call, row));
 }
 
 Datum many_score_in(PG_FUNCTION_ARGS) {
@@ -240,10 +315,11 @@ Datum many_score_out(PG_FUNCTION_ARGS) {
     const auto* value = PG_DETOAST_DATUM_PACKED(PG_GETARG_DATUM(0));
     if (VARSIZE_ANY_EXHDR(value) < PackedScore::kBytes)
         ereport(ERROR, (errcode(ERRCODE_DATA_CORRUPTED), errmsg("damaged score value")));
-    const core::Score score = PackedScore::unpack(VARDATA_ANY(value));
-    PG_RETURN_CSTRING(psprintf("(%.17g,%.17g,%.17g,%d,%d)", score.prediction, score.lower,
-                               score.upper, static_cast<int>(score.code),
-                               static_cast<int>(score.feature)));
+    const PackedScore packed = PackedScore::unpack(VARDATA_ANY(value));
+    PG_RETURN_CSTRING(psprintf("(%.17g,%.17g,%.17g,%d,%d)", packed.score.prediction,
+                               packed.score.lower, packed.score.upper,
+                               static_cast<int>(packed.score.code),
+                               static_cast<int>(packed.score.feature)));
 }
 
 }  // extern "C"

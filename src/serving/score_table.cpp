@@ -155,14 +155,6 @@ void check_shape(const PredictionsTable* table, Relation relation, const ScoreSp
         raise_shape(table, "It has CHECK constraints, which a bulk load does not verify.");
 }
 
-bool owns_relation(Oid relation) {
-#if PG_VERSION_NUM >= 160000
-    return object_ownercheck(RelationRelationId, relation, GetUserId());
-#else
-    return pg_class_ownercheck(relation, GetUserId());
-#endif
-}
-
 void name_table(PredictionsTable* table, const ScoreSpec* spec, const char* into_table) {
     RangeVar* range;
     if (into_table != nullptr) {
@@ -210,7 +202,7 @@ void prepare_predictions(PredictionsTable* table, const ScoreSpec* spec, const c
         table->parent = get_relname_relid(table->name, get_namespace_oid(table->schema, false));
         return;
     }
-    if (!owns_relation(table->parent))
+    if (!pg::relation_owned(table->parent, GetUserId()))
         ereport(ERROR, (errcode(ERRCODE_INSUFFICIENT_PRIVILEGE),
                         errmsg("must be owner of table %s", table->qualified),
                         errhint("Name another table in into_table.")));

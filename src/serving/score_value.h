@@ -2,6 +2,7 @@
 // a many_models.score value. Fixed part, unaligned, followed by the text of an unseen level.
 #pragma once
 
+#include <cstdint>
 #include <cstring>
 
 #include "core/codec/linear_model.h"
@@ -9,24 +10,29 @@
 namespace many::serving {
 
 struct PackedScore {
-    static constexpr unsigned kBytes = 3 + 3 * sizeof(double);
+    static constexpr unsigned kBytes = 3 + 3 * sizeof(double) + sizeof(std::int64_t);
     static constexpr unsigned kMaxText = 80;  // short enough for a one-byte varlena header
 
-    static void pack(char* to, const core::Score& score) noexcept {
+    core::Score score;
+    std::int64_t model_id = 0;  // undefined with ScoreCode::no_model
+
+    void pack(char* to) const noexcept {
         to[0] = static_cast<char>(score.code);
         std::memcpy(to + 1, &score.feature, 2);
         std::memcpy(to + 3, &score.prediction, sizeof(double));
         std::memcpy(to + 11, &score.lower, sizeof(double));
         std::memcpy(to + 19, &score.upper, sizeof(double));
+        std::memcpy(to + 27, &model_id, sizeof model_id);
     }
-    static core::Score unpack(const char* from) noexcept {
-        core::Score score;
-        score.code = static_cast<core::ScoreCode>(static_cast<unsigned char>(from[0]));
-        std::memcpy(&score.feature, from + 1, 2);
-        std::memcpy(&score.prediction, from + 3, sizeof(double));
-        std::memcpy(&score.lower, from + 11, sizeof(double));
-        std::memcpy(&score.upper, from + 19, sizeof(double));
-        return score;
+    static PackedScore unpack(const char* from) noexcept {
+        PackedScore packed;
+        packed.score.code = static_cast<core::ScoreCode>(static_cast<unsigned char>(from[0]));
+        std::memcpy(&packed.score.feature, from + 1, 2);
+        std::memcpy(&packed.score.prediction, from + 3, sizeof(double));
+        std::memcpy(&packed.score.lower, from + 11, sizeof(double));
+        std::memcpy(&packed.score.upper, from + 19, sizeof(double));
+        std::memcpy(&packed.model_id, from + 27, sizeof packed.model_id);
+        return packed;
     }
 };
 

@@ -16,7 +16,8 @@
 //   20     4    rank
 //   24     ...  doubles: see the accessors' order (interval_t first)
 //   then        p coefficients, p means, p std errors, packed inverse factor if present,
-//               n_features feature means (only with flag 4; 0 for categoricals)
+//               n_features feature means (only with flag 4; for a categorical feature the index of
+//               its most frequent level)
 //   then        per feature, if flag 8: u8 kind (0 numeric, 1 categorical), u16 number of levels,
 //               then the levels sorted bytewise (u16 length + bytes each); level 0 is the
 //               reference, each other level is one term
@@ -136,6 +137,8 @@ class LinearModelView {
     static void set_interval_level(void* bytes, std::size_t length, double level);
 
   private:
+    [[nodiscard]] Score score_terms(const double* x) const;
+
     const unsigned char* bytes_ = nullptr;
     std::size_t length_ = 0;
 };

@@ -34,6 +34,9 @@ enum class FitStatus : std::uint8_t {
     not_converged,    // coordinate descent hit max_iterations
     timed_out,        // options.deadline passed
     cancelled,        // the stop flag was raised
+    null_value,        // a NULL where null_policy is error, or a feature that is always NULL
+    not_finite_input,  // NaN or infinity in a row
+    too_many_levels,   // of a categorical feature, or too many terms in all
 };
 
 // Raised by another thread of control (a signal handler); polled at least every 10 ms of work.
@@ -127,8 +130,9 @@ class LinearSolver {
     static constexpr double kCollinear = 1e-14;
     static constexpr double kWideCondition = 1e5;
 
+    struct Workspace;  // linear_workspace.h
+
   private:
-    struct Workspace;
     Workspace* workspace_;
 };
 

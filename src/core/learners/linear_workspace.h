@@ -30,12 +30,14 @@ struct LinearSolver::Workspace {
     std::vector<int> active;
     double target_scale = 1;
     ScaledGram active_gram;
+    double polished_intercept = 0;
 
     // Cross-validation.
     ScaledGram fold_gram;
     std::vector<double> fold_moments, path, coefficient;
     std::vector<DoubleDouble> products, sums;
     std::vector<FoldSums> fold_sums;
+    std::vector<double> pooled, cholesky_scratch;
 
     // Least squares on `gram`: in double-double where that is exact enough, else in triple-double.
     [[nodiscard]] FitStatus least_squares(const ScaledGram& g, const StopSignal& stop,
@@ -54,6 +56,10 @@ struct LinearSolver::Workspace {
                                            const StopSignal& stop, double* lambda,
                                            SplitMetrics* cv);
 
+    void add_fold_errors(const ScaledGram& g, const double* b, double n, FoldSums& out);
+    [[nodiscard]] FitStatus evaluate_split(const LinearOptions& options, double n_test,
+                                           const StopSignal& stop, bool* evaluated);
+
     // Pieces of the penalised fits (linear_path.cpp).
     void standardize(const ScaledGram& g, const LinearOptions& options);
     [[nodiscard]] double smallest_null_lambda(double alpha) const;
@@ -66,6 +72,7 @@ struct LinearSolver::Workspace {
                                          double* scaled_coefficient);
     [[nodiscard]] bool polish(const ScaledGram& g, double l1, double l2, const StopSignal& stop,
                               double* scaled_coefficient);
+    [[nodiscard]] bool is_optimal(int p, double l1, const double* scaled_coefficient) const;
 };
 
 [[nodiscard]] inline SplitMetrics no_metrics() noexcept {

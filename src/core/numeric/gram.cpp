@@ -100,7 +100,9 @@ bool build_gram(const double* moments, int p, bool centred, ScaledGram& out) {
     out.norm2.resize(m);
     out.unit.resize(m);
     for (std::size_t j = 0; j < m; ++j) {
-        const double square = moments[layout.row(static_cast<int>(j) + 1)];
+        // The rounded sum, not its high part, which depends on the order of the rows.
+        const double square =
+            load(moments, layout.slots(), layout.row(static_cast<int>(j) + 1)).value();
         int exponent = 0;
         if (square > 0) std::frexp(square / out.n, &exponent);
         // 2^-(exponent / 2): the exponent of the root mean square.
@@ -115,6 +117,21 @@ bool build_gram(const double* moments, int p, bool centred, ScaledGram& out) {
 #endif
     centre(moments, layout, out);
     return true;
+}
+
+double column_sum(const double* moments, int p, int j) noexcept {
+    const MomentLayout layout(p + 1);
+    return load(moments, layout.slots(), layout.slot(0, j + 1)).value();
+}
+
+double target_spread(const double* moments, int p) noexcept {
+    const MomentLayout layout(p + 1);
+    const std::size_t plane = layout.slots();
+    const TripleDouble sum = load(moments, plane, layout.slot(0, p + 1));
+    const TripleDouble square = load(moments, plane, layout.slot(p + 1, p + 1));
+    const TripleDouble mean = sum / TripleDouble(moments_count(moments));
+    const double spread = minus_product(square, sum, mean).value();
+    return spread > kConstant * square.value() ? spread : 0.0;
 }
 
 void shifted_products(const double* moments, const ScaledGram& gram, DoubleDouble* products,

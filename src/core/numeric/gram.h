@@ -44,4 +44,10 @@ struct ScaledGram {
 void shifted_products(const double* moments, const ScaledGram& gram, DoubleDouble* products,
                       DoubleDouble* sums);
 
+// Sum of squares of the target about its mean, from moments of p features.
+[[nodiscard]] double target_spread(const double* moments, int p) noexcept;
+
+// Sum of column j (j = p: the target), rounded.
+[[nodiscard]] double column_sum(const double* moments, int p, int j) noexcept;
+
 }  // namespace many::core

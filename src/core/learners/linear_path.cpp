@@ -1,0 +1,280 @@
+// Ridge, lasso and elastic net from a scaled Gram matrix.
+//
+// Coordinate descent with covariance updates (Friedman, Hastie & Tibshirani 2010, 2.2) finds which
+// coefficients are not zero, and their signs; given those the solution is a linear system, which
+// is solved in extended precision. Where that solution satisfies the optimality conditions it is
+// the minimum, however early the descent was stopped; so the descent starts coarse.
+//
+// Symbols: R, r: cross-products of the standardized features with each other and with the target in
+// units of its spread; beta: coefficients on that scale; l1, l2: the two penalties there.
+#include <algorithm>
+#include <cmath>
+
+#include "core/learners/linear_workspace.h"
+
+namespace many::core {
+namespace {
+
+constexpr double kRidgeLambdaMaxAlpha = 1e-3;  // as glmnet
+constexpr double kDrop2 = LinearSolver::kCollinear * LinearSolver::kCollinear;
+constexpr std::size_t kPollEvery = 1000000;
+
+double soft_threshold(double value, double limit) noexcept {
+    if (value > limit) return value - limit;
+    if (value < -limit) return value + limit;
+    return 0;
+}
+
+// The rows and columns `active` of g, and the target.
+void take_columns(const ScaledGram& g, const std::vector<int>& active, ScaledGram& out) {
+    const int a = static_cast<int>(active.size());
+    const std::size_t m = active.size() + 1;
+    out.p = a;
+    out.n = g.n;
+    out.centred = g.centred;
+    out.c.resize(m * (m + 1) / 2);
+    out.mean.resize(m);
+    out.norm2.resize(m);
+    for (int i = 0; i <= a; ++i) {
+        const int from = i == a ? g.p : active[static_cast<std::size_t>(i)];
+        out.mean[static_cast<std::size_t>(i)] = g.mean[static_cast<std::size_t>(from)];
+        out.norm2[static_cast<std::size_t>(i)] = g.norm2[static_cast<std::size_t>(from)];
+        for (int j = 0; j <= i; ++j) {
+            const int column = j == a ? g.p : active[static_cast<std::size_t>(j)];
+            out.c[packed(i, j)] = g.at(std::max(from, column), std::min(from, column));
+        }
+    }
+}
+
+}  // namespace
+
+void LinearSolver::Workspace::standardize(const ScaledGram& g, const LinearOptions& options) {
+    const std::size_t p = static_cast<std::size_t>(g.p);
+    correlation.assign(p * p, 0.0);
+    target.assign(p, 0.0);
+    scale.assign(p, 0.0);
+    target_scale = std::sqrt(g.at(g.p, g.p).value() / g.n);
+    for (std::size_t j = 0; j < p; ++j) {
+        // Spread below the rounding of the column counts as none.
+        const double spread = g.spread[j].value();
+        const bool varies = spread > kDrop2 * g.norm2[j];
+        if (options.standardize) {
+            scale[j] = varies ? std::sqrt(spread / g.n) : 0.0;
+        } else {
+            scale[j] = varies || (!g.centred && g.norm2[j] > 0) ? g.unit[j] : 0.0;
+        }
+    }
+    for (std::size_t i = 0; i < p; ++i) {
+        if (scale[i] == 0) continue;
+        const int row = static_cast<int>(i);
+        target[i] = g.at(g.p, row).value() / (g.n * scale[i] * target_scale);
+        for (std::size_t j = 0; j <= i; ++j) {
+            if (scale[j] == 0) continue;
+            const double r = g.at(row, static_cast<int>(j)).value() / (g.n * scale[i] * scale[j]);
+            correlation[i * p + j] = correlation[j * p + i] = r;
+        }
+    }
+}
+
+double LinearSolver::Workspace::smallest_null_lambda(double alpha) const {
+    double top = 0;
+    for (const double r : target) top = std::max(top, std::fabs(r));
+    return top / std::max(alpha, kRidgeLambdaMaxAlpha);
+}
+
+// Continues from beta; gradient = r - R beta is kept. A sweep over all coefficients, then sweeps
+// over those that are not zero until they rest, and again, until a full sweep changes nothing.
+FitStatus LinearSolver::Workspace::descend(int n_terms, double l1, double l2, double tolerance,
+                                           int max_iterations, const StopSignal& stop) {
+    const std::size_t p = static_cast<std::size_t>(n_terms);
+    bool full = true;
+    std::size_t work = 0;
+    for (int iteration = 0; iteration < max_iterations; ++iteration) {
+        double largest_change = 0;
+        for (std::size_t j = 0; j < p; ++j) {
+            const double diagonal = correlation[j * p + j];
+            if (diagonal == 0 || (!full && beta[j] == 0)) continue;
+            const double next =
+                soft_threshold(gradient[j] + diagonal * beta[j], l1) / (diagonal + l2);
+            const double change = next - beta[j];
+            if (change == 0) continue;
+            beta[j] = next;
+            const double* column = correlation.data() + j * p;
+            for (std::size_t k = 0; k < p; ++k) gradient[k] -= change * column[k];
+            largest_change = std::max(largest_change, std::fabs(change) * std::sqrt(diagonal));
+            work += p;
+        }
+        if (largest_change < tolerance) {
+            if (full) return FitStatus::ok;
+            full = true;
+        } else {
+            full = false;
+        }
+        if (work > kPollEvery) {
+            work = 0;
+            if (const FitStatus s = stop.poll(); s != FitStatus::ok) return s;
+        }
+    }
+    return FitStatus::not_converged;
+}
+
+// Solves for the coefficients in `active` with the signs of beta (l1 > 0), in extended precision.
+// True when the result is optimal: scaled_coefficient and `intercept` are then set.
+bool LinearSolver::Workspace::polish(const ScaledGram& g, double l1, double l2,
+                                     const StopSignal& stop, double* scaled_coefficient) {
+    const std::size_t p = static_cast<std::size_t>(g.p);
+    active.clear();
+    for (std::size_t j = 0; j < p; ++j) {
+        if (scale[j] > 0 && (l1 == 0 || beta[j] != 0)) active.push_back(static_cast<int>(j));
+    }
+    take_columns(g, active, active_gram);
+    const int a = static_cast<int>(active.size());
+    ridge.resize(active.size());
+    for (int i = 0; i < a; ++i) {
+        const std::size_t j = static_cast<std::size_t>(active[static_cast<std::size_t>(i)]);
+        ridge[static_cast<std::size_t>(i)] = g.n * l2 * scale[j] * scale[j];
+        if (l1 > 0) {
+            const double pull = g.n * l1 * scale[j] * target_scale;
+            TripleDouble& c = active_gram.c[packed(a, i)];
+            c = c + TripleDouble(beta[j] > 0 ? -pull : pull);
+        }
+    }
+    if (solve_cholesky(active_gram, ridge.data(), kDrop2, stop, narrow) != FitStatus::ok) {
+        return false;
+    }
+    const bool in_wide = narrow.dropped_variable || narrow.condition_bound > kWideCondition;
+    if (in_wide &&
+        solve_cholesky(active_gram, ridge.data(), kDrop2, stop, wide) != FitStatus::ok) {
+        return false;
+    }
+    std::fill(scaled_coefficient, scaled_coefficient + p, 0.0);
+    polished_intercept = in_wide ? wide.intercept.value() : narrow.intercept.value();
+    for (int i = 0; i < a; ++i) {
+        const std::size_t si = static_cast<std::size_t>(i);
+        const std::size_t j = static_cast<std::size_t>(active[si]);
+        const double b = in_wide ? wide.coefficient[si].value() : narrow.coefficient[si].value();
+        const bool kept = in_wide ? wide.kept[si] : narrow.kept[si];
+        if (l1 > 0 && kept && !(b * beta[j] > 0)) return false;  // not the sign assumed
+        scaled_coefficient[j] = b;
+    }
+    return l1 == 0 || is_optimal(g.p, l1, scaled_coefficient);
+}
+
+// |r - R beta| <= l1 where beta is zero.
+bool LinearSolver::Workspace::is_optimal(int n_terms, double l1,
+                                         const double* scaled_coefficient) const {
+    const std::size_t p = static_cast<std::size_t>(n_terms);
+    for (std::size_t j = 0; j < p; ++j) {
+        if (scaled_coefficient[j] != 0 || scale[j] == 0) continue;
+        double g = target[j], magnitude = 1;
+        for (std::size_t k = 0; k < p; ++k) {
+            const double term =
+                correlation[j * p + k] * scaled_coefficient[k] * scale[k] / target_scale;
+            g -= term;
+            magnitude += std::fabs(term);
+        }
+        if (!(std::fabs(g) <= l1 * (1 + 1e-9) + 1e-14 * magnitude)) return false;
+    }
+    return true;
+}
+
+FitStatus LinearSolver::Workspace::solve_ridge(const ScaledGram& g, double lambda,
+                                               const StopSignal& stop, double* scaled_coefficient) {
+    beta.assign(static_cast<std::size_t>(g.p), 0.0);
+    if (polish(g, 0.0, lambda, stop, scaled_coefficient)) return FitStatus::ok;
+    const FitStatus s = stop.poll();
+    return s != FitStatus::ok ? s : FitStatus::not_finite;
+}
+
+FitStatus LinearSolver::Workspace::solve_sparse(const ScaledGram& g, const LinearOptions& options,
+                                                double lambda, const StopSignal& stop,
+                                                double* scaled_coefficient) {
+    const std::size_t p = static_cast<std::size_t>(g.p);
+    const double unit = g.unit[p] / target_scale;
+    const double l1 = lambda * options.alpha * unit, l2 = lambda * (1 - options.alpha);
+    beta.assign(p, 0.0);
+    gradient = target;
+    double top = 0;
+    for (const double r : target) top = std::max(top, std::fabs(r));
+    // Warm starts: quarter decades from the null solution down.
+    FitStatus status = FitStatus::ok;
+    for (double rung = top * 0.56234132519034907; l1 > 0 && rung > l1; rung *= 0.56234132519034907) {
+        if (rung < top * 1e-8) break;
+        status = descend(g.p, rung, l2 * rung / l1, 1e-3, 1000, stop);
+        if (status == FitStatus::cancelled || status == FitStatus::timed_out) return status;
+    }
+    for (double tolerance = std::max(1e-5, options.tolerance);;) {
+        status = descend(g.p, l1, l2, tolerance, options.max_iterations, stop);
+        if (status == FitStatus::cancelled || status == FitStatus::timed_out) return status;
+        if (polish(g, l1, l2, stop, scaled_coefficient)) return FitStatus::ok;
+        if (const FitStatus s = stop.poll(); s != FitStatus::ok) return s;
+        if (status == FitStatus::not_converged) return status;
+        if (tolerance <= options.tolerance) break;
+        tolerance = std::max(options.tolerance, tolerance * 1e-2);
+        // From fresh sums: the running gradient has gathered rounding errors.
+        for (std::size_t j = 0; j < p; ++j) {
+            gradient[j] = target[j];
+            for (std::size_t k = 0; k < p; ++k) gradient[j] -= correlation[j * p + k] * beta[k];
+        }
+    }
+    // Coefficients at the edge of zero: what the descent found is within the tolerance.
+    DoubleDouble intercept = core::narrow(g.mean[p]);
+    for (std::size_t j = 0; j < p; ++j) {
+        scaled_coefficient[j] = scale[j] > 0 ? beta[j] * target_scale / scale[j] : 0.0;
+        intercept = intercept - core::narrow(g.mean[j]) * scaled_coefficient[j];
+    }
+    polished_intercept = g.centred ? intercept.value() : 0.0;
+    return FitStatus::ok;
+}
+
+FitStatus LinearSolver::Workspace::fit_penalised(const LinearOptions& options, double lambda,
+                                                 const StopSignal& stop, LinearFit& out) {
+    const std::size_t p = static_cast<std::size_t>(gram.p);
+    // Rank and condition number are of the design, whatever the penalty.
+    if (const FitStatus s = solve_cholesky(gram, nullptr, kDrop2, stop, narrow);
+        s != FitStatus::ok) {
+        return s;
+    }
+    out.rank = narrow.rank;
+    out.condition_number = condition_number(gram, narrow);
+    standardize(gram, options);
+    coefficient.resize(p);
+    const FitStatus s = options.alpha == 0
+                            ? solve_ridge(gram, lambda, stop, coefficient.data())
+                            : solve_sparse(gram, options, lambda, stop, coefficient.data());
+    if (s != FitStatus::ok) return s;
+
+    const double back = 1.0 / gram.unit[p];
+    const double nan = __builtin_nan("");
+    double used = 0;
+    out.coefficient.resize(p);
+    for (std::size_t j = 0; j < p; ++j) {
+        out.coefficient[j] = coefficient[j] * gram.unit[j] * back;
+        used += coefficient[j] != 0;
+    }
+    out.lambda = lambda;
+    out.intercept = polished_intercept * back;
+    out.intercept_std_error = nan;
+    out.std_error.assign(p, nan);
+    out.inverse_factor.clear();
+    const double rss = residual_square(gram.c.data(), gram.p, coefficient.data());
+    out.rss = std::max(0.0, rss) * back * back;
+    out.df_residual = gram.n - used - (gram.centred ? 1 : 0);
+    out.sigma = out.df_residual > 0 ? std::sqrt(out.rss / out.df_residual) : nan;
+    return FitStatus::ok;
+}
+
+double lambda_max(const double* moments, int p, const LinearOptions& options) {
+    LinearSolver::Workspace w;
+    if (!(moments_count(moments) >= 1) ||
+        !build_gram(moments, p, options.fit_intercept, w.gram) || w.gram.is_constant(p)) {
+        return 0;
+    }
+    w.standardize(w.gram, options);
+    const double alpha = options.algorithm == Algorithm::ridge   ? 0.0
+                         : options.algorithm == Algorithm::lasso ? 1.0
+                                                                 : options.alpha;
+    return w.smallest_null_lambda(alpha) * w.target_scale / w.gram.unit[std::size_t(p)];
+}
+
+}  // namespace many::core

@@ -1,0 +1,127 @@
+// State, in doubles: [0] target mean, [1] rows, [2] rows with y <> 0, [3] centre of y, then p
+// coefficients, p means, then the eight sums in three planes (high, middle, low).
+#include "core/selection/metrics.h"
+
+#include <cmath>
+#include <cstring>
+#include <limits>
+
+#include "core/learners/linear_workspace.h"
+#include "core/learners/prediction.h"
+
+namespace many::core {
+namespace {
+
+enum Sum { kError, kSquare, kAbsolute, kShare, kSymmetric, kActual, kActualSquare, kActualLow };
+constexpr std::size_t kSums = 8;
+constexpr std::size_t kHead = 4;
+
+typedef double Lanes __attribute__((vector_size(kSums * sizeof(double))));
+typedef double StoredLanes
+    __attribute__((vector_size(kSums * sizeof(double)), aligned(sizeof(double)), may_alias));
+
+MANY_INLINE void two_sum(const Lanes& a, const Lanes& b, Lanes& sum, Lanes& error) {
+    const Lanes s = a + b;
+    const Lanes z = s - a;
+    error = (a - (s - z)) + (b - z);
+    sum = s;
+}
+
+MANY_INLINE void add_rows(double* state, int p, const double* rows, std::size_t n,
+                          std::size_t stride) {
+    const std::size_t sp = static_cast<std::size_t>(p);
+    const auto* coefficient = reinterpret_cast<const unsigned char*>(state + kHead);
+    const auto* mean = reinterpret_cast<const unsigned char*>(state + kHead + sp);
+    double* planes = state + kHead + 2 * sp;
+    Lanes s0 = *reinterpret_cast<const StoredLanes*>(planes);
+    Lanes s1 = *reinterpret_cast<const StoredLanes*>(planes + kSums);
+    Lanes s2 = *reinterpret_cast<const StoredLanes*>(planes + 2 * kSums);
+    double nonzero = state[2];
+    for (std::size_t r = 0; r < n; ++r) {
+        const double* x = rows + r * stride;
+        const double y = x[sp];
+        const double f = predict_centred(state[0], coefficient, mean, x, p);
+        const double e = f - y;
+        const double size = std::fabs(y) + std::fabs(f);
+        const double d = y - state[3];
+        Lanes v = {};
+        v[kError] = e;
+        v[kSquare] = e * e;
+        v[kAbsolute] = std::fabs(e);
+        v[kShare] = y != 0 ? std::fabs(e / y) : 0.0;
+        v[kSymmetric] = size > 0 ? 2 * std::fabs(e) / size : 0.0;
+        v[kActual] = d;
+        v[kActualSquare] = d * d;
+        v[kActualLow] = __builtin_fma(d, d, -(d * d));
+        nonzero += y != 0 ? 1 : 0;
+        Lanes t, u;
+        two_sum(s0, v, s0, t);
+        two_sum(s1, t, s1, u);
+        s2 += u;
+    }
+    *reinterpret_cast<StoredLanes*>(planes) = s0;
+    *reinterpret_cast<StoredLanes*>(planes + kSums) = s1;
+    *reinterpret_cast<StoredLanes*>(planes + 2 * kSums) = s2;
+    state[1] += static_cast<double>(n);
+    state[2] = nonzero;
+}
+
+#if MANY_X86_DISPATCH
+MANY_TARGET_FMA void add_rows_fma(double* state, int p, const double* rows, std::size_t n,
+                                  std::size_t stride) {
+    add_rows(state, p, rows, n, stride);
+}
+const bool kFma = cpu_level() != CpuLevel::base;
+#endif
+
+}  // namespace
+
+std::size_t holdout_state_doubles(int p) noexcept {
+    return kHead + 2 * static_cast<std::size_t>(p) + 3 * kSums;
+}
+
+void holdout_start(double* state, const LinearFit& fit) noexcept {
+    const std::size_t p = static_cast<std::size_t>(fit.p);
+    std::memset(state, 0, holdout_state_doubles(fit.p) * sizeof(double));
+    state[0] = fit.target_mean;
+    state[3] = fit.target_mean;
+    for (std::size_t j = 0; j < p; ++j) {
+        const double b = fit.coefficient[j];
+        state[kHead + j] = b == b ? b : 0.0;
+        state[kHead + p + j] = fit.mean[j];
+    }
+}
+
+void holdout_add_rows(double* state, int p, const double* rows, std::size_t n,
+                      std::size_t stride) noexcept {
+#if MANY_X86_DISPATCH
+    if (kFma) {
+        add_rows_fma(state, p, rows, n, stride);
+        return;
+    }
+#endif
+    add_rows(state, p, rows, n, stride);
+}
+
+SplitMetrics holdout_finish(const double* state, int p) noexcept {
+    const double n = state[1];
+    SplitMetrics m = no_metrics();
+    if (!(n > 0)) return m;
+    const double* planes = state + kHead + 2 * static_cast<std::size_t>(p);
+    const auto sum = [planes](Sum k) {
+        return TripleDouble::of(planes[k], planes[kSums + k], planes[2 * kSums + k]);
+    };
+    m.n_rows = n;
+    m.rmse = std::sqrt(sum(kSquare).value() / n);
+    m.mae = sum(kAbsolute).value() / n;
+    m.mape = state[2] > 0 ? sum(kShare).value() / state[2] : std::numeric_limits<double>::quiet_NaN();
+    m.smape = sum(kSymmetric).value() / n;
+    m.bias = sum(kError).value() / n;
+    const TripleDouble square = sum(kActualSquare) + sum(kActualLow);
+    const TripleDouble mean = sum(kActual) / TripleDouble(n);
+    const double spread = minus_product(square, sum(kActual), mean).value();
+    if (spread > 1e-40 * square.value()) m.r2 = 1 - sum(kSquare).value() / spread;
+    return m;
+}
+
+}  // namespace many::core

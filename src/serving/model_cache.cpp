@@ -1,0 +1,329 @@
+// The session's cache of models: see model_cache.h.
+#include "serving/model_cache.h"
+
+#include <cstring>
+
+#include "pg/settings.h"
+#include "registry/registry.h"
+#include "serving/model_value.h"
+#include "wall/wall.h"
+
+extern "C" {
+#include "common/hashfn.h"
+}
+
+namespace many::serving {
+
+namespace {
+
+constexpr uint32 kFirstBuckets = 256;
+
+struct Cache {
+    MemoryContext context;
+    CachedSet* sets;
+    CachedModel** buckets;
+    uint32 n_buckets;  // a power of two
+    uint32 n_models;
+    Size bytes;
+    dlist_head recent;  // most recent first
+    bool stale;         // an invalidation came
+    bool loading;
+    bool this_transaction_only;
+    LocalTransactionId transaction;
+    Oid watched[3];
+    SPIPlanPtr plan;
+};
+Cache cache;
+
+// --- Invalidation -----------------------------------------------------------------------------
+
+void on_relation_change(Datum, Oid relation) {
+    if (!OidIsValid(relation)) cache.stale = true;
+    for (const Oid watched : cache.watched)
+        if (relation == watched) cache.stale = true;
+}
+
+void on_role_change(Datum, int, uint32) { cache.stale = true; }
+
+void watch_relations() {
+    static const char* const names[] = {"model_sets", "runs", "model_store"};
+    const Oid schema = get_namespace_oid("many_models", false);
+    for (int i = 0; i < 3; ++i) cache.watched[i] = get_relname_relid(names[i], schema);
+}
+
+void create_cache() {
+    static bool registered = false;
+    cache.context = AllocSetContextCreate(CacheMemoryContext, "many_models model cache",
+                                          ALLOCSET_DEFAULT_SIZES);
+    if (registered) return;
+    CacheRegisterRelcacheCallback(on_relation_change, Datum(0));
+    CacheRegisterSyscacheCallback(AUTHMEMROLEMEM, on_role_change, Datum(0));
+    CacheRegisterSyscacheCallback(AUTHOID, on_role_change, Datum(0));
+    registered = true;
+}
+
+void empty_cache() {
+    MemoryContextReset(cache.context);
+    cache.sets = nullptr;
+    cache.buckets = nullptr;
+    cache.n_buckets = cache.n_models = 0;
+    cache.bytes = 0;
+    dlist_init(&cache.recent);
+    cache.stale = cache.this_transaction_only = false;
+    watch_relations();
+}
+
+// --- The hash table ---------------------------------------------------------------------------
+
+uint32 entry_hash(Oid user, const char* name, int name_length, const char* key, int key_length) {
+    const uint64 h = hash_bytes_extended(reinterpret_cast<const unsigned char*>(key), key_length,
+                                         user);
+    return static_cast<uint32>(hash_bytes_extended(reinterpret_cast<const unsigned char*>(name),
+                                                   name_length, h));
+}
+
+CachedModel* find_entry(uint32 hash, Oid user, const char* name, int name_length, const char* key,
+                        int key_length) {
+    if (cache.n_buckets == 0) return nullptr;
+    for (CachedModel* entry = cache.buckets[hash & (cache.n_buckets - 1)]; entry != nullptr;
+         entry = entry->chain)
+        if (entry->hash == hash && entry->user == user && entry->name_length == name_length &&
+            entry->key_length == key_length && memcmp(entry->key(), key, key_length) == 0 &&
+            memcmp(entry->name(), name, name_length) == 0)
+            return entry;
+    return nullptr;
+}
+
+CachedModel* entry_of(dlist_node* node) { return reinterpret_cast<CachedModel*>(node); }
+
+void link_entry(CachedModel* entry) {
+    CachedModel** bucket = &cache.buckets[entry->hash & (cache.n_buckets - 1)];
+    entry->chain = *bucket;
+    *bucket = entry;
+}
+
+void drop_entry(CachedModel* entry) {
+    CachedModel** link = &cache.buckets[entry->hash & (cache.n_buckets - 1)];
+    while (*link != entry) link = &(*link)->chain;
+    *link = entry->chain;
+    dlist_delete(&entry->recent);
+    cache.bytes -= entry->bytes;
+    --cache.n_models;
+    pfree(entry);
+}
+
+void grow_buckets() {
+    const uint32 n = cache.n_buckets == 0 ? kFirstBuckets : cache.n_buckets * 2;
+    auto** buckets = static_cast<CachedModel**>(
+        MemoryContextAllocZero(cache.context, sizeof(CachedModel*) * n));
+    CachedModel** old = cache.buckets;
+    cache.buckets = buckets;
+    cache.n_buckets = n;
+    for (dlist_node* node = cache.recent.head.next; node != &cache.recent.head; node = node->next)
+        link_entry(entry_of(node));
+    if (old != nullptr) pfree(old);
+}
+
+void make_room(Size bytes) {
+    const Size limit = static_cast<Size>(many_model_cache_kb) * 1024;
+    while (cache.n_models > 0 && cache.bytes + bytes > limit)
+        drop_entry(entry_of(dlist_tail_node(&cache.recent)));
+}
+
+// --- Loading ----------------------------------------------------------------------------------
+
+CachedSet* find_set(Oid user, const char* name) {
+    for (CachedSet* set = cache.sets; set != nullptr; set = set->next)
+        if (set->user == user && strcmp(set->name, name) == 0) return set;
+    return nullptr;
+}
+
+Oid type_of(const char* name) {
+    return DatumGetObjectId(DirectFunctionCall1(regtypein, CStringGetDatum(name)));
+}
+
+void init_feature(CachedFeature* feature, const char* name, const char* type) {
+    feature->name = pstrdup(name);
+    feature->name_length = static_cast<int>(strlen(name));
+    feature->type = type_of(type);
+    if (!pg::feature_reader_init(&feature->reader, feature->type))
+        elog(ERROR, "type %s cannot be a feature", type);
+    getTypeInputInfo(feature->reader.type, &feature->input, &feature->input_parameter);
+}
+
+// Built in a context of its own, which becomes the cache's when it is complete.
+CachedSet* cache_set(Oid user, const registry::TrainingRun* run) {
+    const MemoryContext context = AllocSetContextCreate(
+        CurrentMemoryContext, "many_models cached set", ALLOCSET_SMALL_SIZES);
+    const MemoryContext old = MemoryContextSwitchTo(context);
+    auto* set = static_cast<CachedSet*>(palloc0(sizeof(CachedSet)));
+    set->user = user;
+    set->name = pstrdup(run->model_set);
+    set->run_id = run->run_id;
+    set->storage = run->storage;
+    set->version = run->version;
+    set->n_keys = run->n_keys;
+    set->columns = static_cast<registry::KeyColumn*>(
+        palloc0(sizeof(registry::KeyColumn) * (static_cast<Size>(run->n_keys) + 1)));
+    for (int i = 0; i < run->n_keys; ++i) {
+        const Oid type = type_of(run->key_types[i]);
+        registry::key_column_init(&set->columns[i], pstrdup(run->partition_by[i]), type,
+                                  get_typcollation(type));
+    }
+    set->n_features = run->n_features;
+    const Size n = static_cast<Size>(run->n_features) + 1;
+    set->features = static_cast<CachedFeature*>(palloc0(sizeof(CachedFeature) * n));
+    set->values = static_cast<core::FeatureValue*>(palloc0(sizeof(core::FeatureValue) * n));
+    for (int i = 0; i < run->n_features; ++i)
+        init_feature(&set->features[i], run->features[i], run->feature_types[i]);
+    MemoryContextSwitchTo(old);
+    MemoryContextSetParent(context, cache.context);
+    set->next = cache.sets;
+    cache.sets = set;
+    cache.bytes += MemoryContextMemAllocated(context, false);
+    return set;
+}
+
+SPIPlanPtr model_plan() {
+    if (cache.plan != nullptr) return cache.plan;
+    Oid types[] = {INT8OID, INT8OID, INT8OID};
+    SPIPlanPtr plan = SPI_prepare(
+        "SELECT partition_key, model FROM many_models.model_store "
+        "WHERE storage OPERATOR(pg_catalog.=) $1 AND run_id OPERATOR(pg_catalog.=) $2 "
+        "AND key_hash OPERATOR(pg_catalog.=) $3",
+        3, types);
+    if (plan == nullptr) elog(ERROR, "could not plan the look-up: %d", SPI_result);
+    SPI_keepplan(plan);
+    cache.plan = plan;
+    return plan;
+}
+
+bool is_key(CachedSet* set, Jsonb* stored, const Datum* values, const bool* nulls) {
+    const Size n = static_cast<Size>(set->n_keys) + 1;
+    auto* stored_values = static_cast<Datum*>(palloc(sizeof(Datum) * n));
+    auto* stored_nulls = static_cast<bool*>(palloc(n));
+    registry::key_from_jsonb(set->columns, set->n_keys, stored, stored_values, stored_nulls);
+    return registry::keys_equal(set->columns, set->n_keys, values, nulls, stored_values,
+                                stored_nulls);
+}
+
+const struct varlena* read_model(CachedSet* set, Jsonb* key) {
+    const Size n = static_cast<Size>(set->n_keys) + 1;
+    auto* values = static_cast<Datum*>(palloc(sizeof(Datum) * n));
+    auto* nulls = static_cast<bool*>(palloc(n));
+    registry::key_from_jsonb(set->columns, set->n_keys, key, values, nulls);
+    Datum parameters[] = {
+        Int64GetDatum(set->storage), Int64GetDatum(set->run_id),
+        Int64GetDatum(registry::key_hash(set->columns, set->n_keys, values, nulls))};
+    if (SPI_execute_plan(model_plan(), parameters, nullptr, true, 0) != SPI_OK_SELECT)
+        elog(ERROR, "could not read the models");
+    for (uint64 i = 0; i < SPI_processed; ++i) {
+        bool is_null;
+        const Datum stored =
+            SPI_getbinval(SPI_tuptable->vals[i], SPI_tuptable->tupdesc, 1, &is_null);
+        if (is_null || !is_key(set, DatumGetJsonbP(stored), values, nulls)) continue;
+        const Datum model =
+            SPI_getbinval(SPI_tuptable->vals[i], SPI_tuptable->tupdesc, 2, &is_null);
+        const auto* bytes = PG_DETOAST_DATUM_PACKED(model);
+        core::LinearModelView view;
+        return check_model_bytes(VARDATA_ANY(bytes), VARSIZE_ANY_EXHDR(bytes), &view) ? bytes
+                                                                                      : nullptr;
+    }
+    return nullptr;
+}
+
+CachedModel* cache_model(uint32 hash, Oid user, const text* model_set, Jsonb* key, CachedSet* set,
+                         const struct varlena* model) {
+    const Size name_length = VARSIZE_ANY_EXHDR(model_set);
+    const Size key_length = VARSIZE(key) - VARHDRSZ;
+    const Size model_length = model == nullptr ? 0 : VARSIZE_ANY_EXHDR(model);
+    const Size bytes = sizeof(CachedModel) + MAXALIGN(name_length + key_length) + model_length;
+    make_room(bytes);
+    if (cache.n_models >= cache.n_buckets) grow_buckets();
+    auto* entry = static_cast<CachedModel*>(MemoryContextAlloc(cache.context, bytes));
+    memset(static_cast<void*>(entry), 0, sizeof(CachedModel));
+    entry->set = set;
+    entry->hash = hash;
+    entry->user = user;
+    entry->name_length = static_cast<int>(name_length);
+    entry->key_length = static_cast<int>(key_length);
+    entry->model_length = model_length;
+    entry->bytes = bytes;
+    memcpy(entry->name(), VARDATA_ANY(model_set), name_length);
+    memcpy(entry->key(), VARDATA(key), key_length);
+    if (model_length > 0) memcpy(entry->model(), VARDATA_ANY(model), model_length);
+    dlist_push_head(&cache.recent, &entry->recent);
+    link_entry(entry);
+    ++cache.n_models;
+    cache.bytes += bytes;
+    return entry;
+}
+
+// With a snapshot that is newer than every invalidation seen, where that is allowed.
+bool push_fresh_snapshot() {
+    if (IsInParallelMode() || IsolationUsesXactSnapshot()) {
+        cache.this_transaction_only = true;
+        cache.transaction = pg::local_transaction();
+        return false;
+    }
+    PushActiveSnapshot(GetLatestSnapshot());
+    return true;
+}
+
+CachedModel* load_model(uint32 hash, const text* model_set, Jsonb* key) {
+    const Oid user = GetUserId();
+    CachedModel* entry = nullptr;
+    const bool nested = cache.loading;
+    if (SPI_connect() != SPI_OK_CONNECT) elog(ERROR, "SPI_connect failed");
+    const bool fresh = push_fresh_snapshot();
+    PG_TRY();
+    {
+        cache.loading = true;  // an RLS policy that calls predict must not empty the cache
+        const char* name = text_to_cstring(model_set);
+        CachedSet* set = find_set(user, name);
+        if (set == nullptr) set = cache_set(user, registry::find_training_run(name, 0));
+        const struct varlena* model = read_model(set, key);
+        entry = cache_model(hash, user, model_set, key, set, model);
+    }
+    PG_FINALLY();
+    {
+        cache.loading = nested;
+    }
+    PG_END_TRY();
+    if (fresh) PopActiveSnapshot();
+    SPI_finish();
+    return entry;
+}
+
+}  // namespace
+
+CachedModel* find_cached_model(const text* model_set, Jsonb* key) {
+    if (cache.context == nullptr) {
+        create_cache();
+        empty_cache();
+    }
+    const bool expired =
+        cache.this_transaction_only && cache.transaction != pg::local_transaction();
+    if ((cache.stale || expired) && !cache.loading) empty_cache();
+    const char* name = VARDATA_ANY(model_set);
+    const int name_length = static_cast<int>(VARSIZE_ANY_EXHDR(model_set));
+    const int key_length = static_cast<int>(VARSIZE(key) - VARHDRSZ);
+    const Oid user = GetUserId();
+    const uint32 hash = entry_hash(user, name, name_length, VARDATA(key), key_length);
+    CachedModel* entry = find_entry(hash, user, name, name_length, VARDATA(key), key_length);
+    if (entry == nullptr) return load_model(hash, model_set, key);
+    dlist_move_head(&cache.recent, &entry->recent);
+    return entry;
+}
+
+void set_cached_level(CachedModel* model, double level) {
+    if (model->level == level) return;
+    wall::WallError error;
+    if (!wall::across_wall(&error, [&] {
+            core::LinearModelView::set_interval_level(model->model(), model->model_length, level);
+        }))
+        wall::raise_wall_error(&error);
+    model->level = level;
+}
+
+}  // namespace many::serving

@@ -1,0 +1,287 @@
+// The models of a run by partition key: see model_table.h. Open addressing, at most half full.
+#include "serving/model_table.h"
+
+#include "serving/model_value.h"
+#include "wall/wall.h"
+
+extern "C" {
+#include "utils/datum.h"
+#include "utils/portal.h"
+}
+
+namespace many::serving {
+
+namespace {
+
+constexpr int kBatch = 1000;  // models fetched at a time
+
+enum class KeyForm : uint8 {
+    bits,    // by value, equal exactly when the bits are
+    generic  // by the type's hash and equality functions
+};
+
+struct KeyColumn {
+    const char* name;
+    Oid type;
+    Oid collation;
+    KeyForm form;
+    bool is_integer;
+    int16 typlen;
+    bool typbyval;
+    FmgrInfo hash;
+    FmgrInfo equal;
+};
+
+struct Slot {
+    uint32 hash;
+    uint32 entry;  // 1-based; 0: free
+};
+
+}  // namespace
+
+struct ModelTable {
+    MemoryContext context;
+    int n_keys;
+    KeyColumn* columns;
+    int n_features;
+    double level;
+    uint32 n_entries;
+    uint32 capacity;
+    uint32 mask;
+    Slot* slots;
+    ModelEntry* entries;
+    NullableDatum* keys;  // n_keys per entry
+};
+
+namespace {
+
+bool is_integer(Oid type) { return type == INT2OID || type == INT4OID || type == INT8OID; }
+
+bool is_bits(Oid type) {
+    switch (type) {
+        case INT2OID:
+        case INT4OID:
+        case INT8OID:
+        case OIDOID:
+        case BOOLOID:
+        case CHAROID:
+        case DATEOID:
+        case TIMESTAMPOID:
+        case TIMESTAMPTZOID:
+            return true;
+        default:
+            return type_is_enum(type);
+    }
+}
+
+void init_column(KeyColumn* column, const ModelKey* key) {
+    column->name = pstrdup(key->name);
+    column->type = getBaseType(key->type);
+    column->collation = key->collation;
+    column->is_integer = is_integer(column->type);
+    column->form = is_bits(column->type) ? KeyForm::bits : KeyForm::generic;
+    get_typlenbyval(column->type, &column->typlen, &column->typbyval);
+    TypeCacheEntry* entry =
+        lookup_type_cache(column->type, TYPECACHE_EQ_OPR_FINFO | TYPECACHE_HASH_PROC_FINFO);
+    if (!OidIsValid(entry->eq_opr_finfo.fn_oid) || !OidIsValid(entry->hash_proc_finfo.fn_oid))
+        ereport(ERROR, (errcode(ERRCODE_UNDEFINED_FUNCTION),
+                        errmsg("column \"%s\" of type %s cannot be a partition column", key->name,
+                               format_type_be(key->type))));
+    fmgr_info(entry->eq_opr_finfo.fn_oid, &column->equal);
+    fmgr_info(entry->hash_proc_finfo.fn_oid, &column->hash);
+}
+
+inline uint64 mix(uint64 h, uint64 value) {
+    h = (h ^ value) * UINT64CONST(0x9fb21c651e98df25);
+    return h ^ (h >> 32);
+}
+
+inline uint32 hash_key(ModelTable* table, const NullableDatum* key) {
+    uint64 h = UINT64CONST(0x9e3779b97f4a7c15);
+    for (int i = 0; i < table->n_keys; ++i) {
+        KeyColumn* column = &table->columns[i];
+        if (key[i].isnull)
+            h = mix(h, UINT64CONST(0x5851f42d4c957f2d));
+        else if (column->form == KeyForm::bits)
+            h = mix(h, key[i].value);
+        else
+            h = mix(h, DatumGetUInt32(
+                           FunctionCall1Coll(&column->hash, column->collation, key[i].value)));
+    }
+    return static_cast<uint32>(h ^ (h >> 29));
+}
+
+inline bool same_key(ModelTable* table, const NullableDatum* a, const NullableDatum* b) {
+    for (int i = 0; i < table->n_keys; ++i) {
+        KeyColumn* column = &table->columns[i];
+        if (a[i].isnull || b[i].isnull) {
+            if (a[i].isnull != b[i].isnull) return false;
+        } else if (column->form == KeyForm::bits) {
+            if (a[i].value != b[i].value) return false;
+        } else if (!DatumGetBool(FunctionCall2Coll(&column->equal, column->collation, a[i].value,
+                                                   b[i].value))) {
+            return false;
+        }
+    }
+    return true;
+}
+
+// --- Loading ----------------------------------------------------------------------------------
+
+char* models_query(const ModelTable* table, int64 storage, int64 run_id) {
+    StringInfoData query;
+    initStringInfo(&query);
+    appendStringInfoString(&query, "SELECT k.model_id, k.model");
+    for (int i = 0; i < table->n_keys; ++i) {
+        const KeyColumn* column = &table->columns[i];
+        appendStringInfo(&query, ", (k.partition_key OPERATOR(pg_catalog.->>) %s)::%s",
+                         quote_literal_cstr(column->name),
+                         column->is_integer
+                             ? "pg_catalog.int8"
+                             : format_type_extended(column->type, -1, FORMAT_TYPE_FORCE_QUALIFY));
+    }
+    appendStringInfo(&query,
+                     " FROM many_models.model_store AS k WHERE k.storage "
+                     "OPERATOR(pg_catalog.=) '" INT64_FORMAT "'::pg_catalog.int8 AND k.run_id "
+                     "OPERATOR(pg_catalog.=) '" INT64_FORMAT "'::pg_catalog.int8",
+                     storage, run_id);
+    return query.data;
+}
+
+// An integer in the width of the source's column; false when it does not fit: then no row of the
+// source can have this key.
+bool narrow_integer(Oid type, Datum* value) {
+    const int64 number = DatumGetInt64(*value);
+    switch (type) {
+        case INT2OID:
+            *value = Int16GetDatum(static_cast<int16>(number));
+            return number >= PG_INT16_MIN && number <= PG_INT16_MAX;
+        case INT4OID:
+            *value = Int32GetDatum(static_cast<int32>(number));
+            return number >= PG_INT32_MIN && number <= PG_INT32_MAX;
+        default:
+            return true;
+    }
+}
+
+void open_entry(ModelTable* table, Datum model, ModelEntry* entry) {
+    auto* bytes = reinterpret_cast<struct varlena*>(PG_DETOAST_DATUM_COPY(model));
+    const Size length = VARSIZE(bytes) - VARHDRSZ;
+    if (!check_model_bytes(VARDATA(bytes), length, &entry->view))
+        ereport(ERROR, (errcode(ERRCODE_DATA_CORRUPTED), errmsg("damaged model value")));
+    if (entry->view.n_features() != table->n_features)
+        ereport(ERROR, (errcode(ERRCODE_INVALID_PARAMETER_VALUE),
+                        errmsg("%d features given, the model has %d features", table->n_features,
+                               entry->view.n_features())));
+    wall::WallError error;
+    if (!wall::across_wall(&error, [&] {
+            if (entry->view.has_interval())
+                core::LinearModelView::set_interval_level(VARDATA(bytes), length, table->level);
+        }))
+        wall::raise_wall_error(&error);
+}
+
+void grow(ModelTable* table) {
+    const uint32 capacity = table->capacity == 0 ? 1024 : table->capacity * 2;
+    const Size n_keys = static_cast<Size>(table->n_keys);
+    auto* entries = static_cast<ModelEntry*>(
+        palloc_extended(sizeof(ModelEntry) * capacity, MCXT_ALLOC_HUGE));
+    auto* keys = static_cast<NullableDatum*>(
+        palloc_extended(sizeof(NullableDatum) * (capacity * n_keys + 1), MCXT_ALLOC_HUGE));
+    auto* slots = static_cast<Slot*>(
+        palloc_extended(sizeof(Slot) * capacity * 2, MCXT_ALLOC_HUGE | MCXT_ALLOC_ZERO));
+    const uint32 mask = capacity * 2 - 1;
+    if (table->capacity > 0) {
+        memcpy(static_cast<void*>(entries), table->entries, sizeof(ModelEntry) * table->n_entries);
+        memcpy(keys, table->keys, sizeof(NullableDatum) * n_keys * table->n_entries);
+        for (uint32 i = 0; i <= table->mask; ++i) {
+            if (table->slots[i].entry == 0) continue;
+            uint32 place = table->slots[i].hash & mask;
+            while (slots[place].entry != 0) place = (place + 1) & mask;
+            slots[place] = table->slots[i];
+        }
+        pfree(table->entries);
+        pfree(table->keys);
+        pfree(table->slots);
+    }
+    table->capacity = capacity;
+    table->mask = mask;
+    table->entries = entries;
+    table->keys = keys;
+    table->slots = slots;
+}
+
+void add_model(ModelTable* table, HeapTuple tuple, TupleDesc descriptor) {
+    if (table->n_entries == table->capacity) grow(table);
+    NullableDatum* key = &table->keys[static_cast<Size>(table->n_entries) * table->n_keys];
+    for (int i = 0; i < table->n_keys; ++i) {
+        KeyColumn* column = &table->columns[i];
+        key[i].value = SPI_getbinval(tuple, descriptor, i + 3, &key[i].isnull);
+        if (key[i].isnull) continue;
+        if (column->is_integer) {
+            if (!narrow_integer(column->type, &key[i].value)) return;
+        } else {
+            key[i].value = datumCopy(key[i].value, column->typbyval, column->typlen);
+        }
+    }
+    if (find_model(table, key) != nullptr)
+        ereport(ERROR, (errcode(ERRCODE_CARDINALITY_VIOLATION),
+                        errmsg("a row of the source would match more than one model"),
+                        errdetail("The source compares partition columns by another collation "
+                                  "than the training did.")));
+    bool is_null;
+    ModelEntry* entry = &table->entries[table->n_entries];
+    entry->model_id = DatumGetInt64(SPI_getbinval(tuple, descriptor, 1, &is_null));
+    open_entry(table, SPI_getbinval(tuple, descriptor, 2, &is_null), entry);
+    const uint32 hash = hash_key(table, key);
+    uint32 place = hash & table->mask;
+    while (table->slots[place].entry != 0) place = (place + 1) & table->mask;
+    table->slots[place] = {hash, ++table->n_entries};
+}
+
+}  // namespace
+
+ModelTable* load_model_table(MemoryContext context, int64 storage, int64 run_id, double level,
+                             const ModelKey* keys, int n_keys, int n_features) {
+    const MemoryContext old = MemoryContextSwitchTo(context);
+    auto* table = static_cast<ModelTable*>(palloc0(sizeof(ModelTable)));
+    table->context = context;
+    table->n_keys = n_keys;
+    table->n_features = n_features;
+    table->level = level;
+    table->columns =
+        static_cast<KeyColumn*>(palloc0(sizeof(KeyColumn) * (static_cast<Size>(n_keys) + 1)));
+    for (int i = 0; i < n_keys; ++i) init_column(&table->columns[i], &keys[i]);
+    grow(table);
+    if (SPI_connect() != SPI_OK_CONNECT) elog(ERROR, "SPI_connect failed");
+    SPIPlanPtr plan = SPI_prepare(models_query(table, storage, run_id), 0, nullptr);
+    if (plan == nullptr) elog(ERROR, "could not plan the reading of models: %d", SPI_result);
+    Portal portal = SPI_cursor_open(nullptr, plan, nullptr, nullptr, true);
+    for (;;) {
+        SPI_cursor_fetch(portal, true, kBatch);
+        if (SPI_processed == 0) break;
+        MemoryContextSwitchTo(context);
+        for (uint64 i = 0; i < SPI_processed; ++i)
+            add_model(table, SPI_tuptable->vals[i], SPI_tuptable->tupdesc);
+        SPI_freetuptable(SPI_tuptable);
+    }
+    SPI_cursor_close(portal);
+    SPI_finish();
+    MemoryContextSwitchTo(old);
+    return table;
+}
+
+const ModelEntry* find_model(ModelTable* table, const NullableDatum* key) {
+    const uint32 hash = hash_key(table, key);
+    for (uint32 place = hash & table->mask; table->slots[place].entry != 0;
+         place = (place + 1) & table->mask) {
+        const Slot slot = table->slots[place];
+        if (slot.hash != hash) continue;
+        const uint32 i = slot.entry - 1;
+        if (same_key(table, &table->keys[static_cast<Size>(i) * table->n_keys], key))
+            return &table->entries[i];
+    }
+    return nullptr;
+}
+
+}  // namespace many::serving
