@@ -177,6 +177,8 @@ void write_result(BucketWork* work, const Group* group, const GroupOutcome* outc
                                     ? &work->segment->groups_failed
                                     : &work->segment->groups_skipped;
     pg_atomic_fetch_add_u64(counter, 1);
+    if (outcome->n_skipped > 0)
+        pg_atomic_fetch_add_u64(&work->segment->rows_skipped, outcome->n_skipped);
 }
 
 int compare_groups(const void* a, const void* b) {
@@ -206,18 +208,20 @@ bool settle_unfittable(BucketWork* work, Group* group, GroupOutcome* outcome) {
                         "(numeric features, a hashed holdout).";
         return true;
     }
-    const char* name = group->info.bad_column >= work->spec->n_features
-                           ? NameStr(work->spec->target)
-                           : NameStr(work->spec->features()[group->info.bad_column].name);
+    const bool is_target = group->info.bad_column >= work->spec->n_features;
+    const char* column = psprintf(
+        "%s \"%s\"", is_target ? "target" : "feature",
+        is_target ? NameStr(work->spec->target)
+                  : NameStr(work->spec->features()[group->info.bad_column].name));
+    const char* rows = psprintf(INT64_FORMAT " row%s", group->info.n_bad,
+                                group->info.n_bad == 1 ? "" : "s");
     if (group->info.bad_is_null != 0) {
         outcome->sqlstate = ERRCODE_NULL_VALUE_NOT_ALLOWED;
-        outcome->message = psprintf("column \"%s\" is NULL in " INT64_FORMAT " rows", name,
-                                    group->info.n_bad);
+        outcome->message = psprintf("%s is NULL in %s", column, rows);
         outcome->hint = "Use null_policy skip_row or impute_mean, or fill the column.";
     } else {
         outcome->sqlstate = ERRCODE_NUMERIC_VALUE_OUT_OF_RANGE;
-        outcome->message = psprintf("column \"%s\" is NaN or infinite in " INT64_FORMAT " rows",
-                                    name, group->info.n_bad);
+        outcome->message = psprintf("%s is NaN or infinite in %s", column, rows);
         outcome->hint = "Filter these rows in the source query, or make them NULL.";
     }
     return true;

@@ -65,7 +65,12 @@ core::StopSignal start_group(FitSession* session, GroupFitInput input) {
 int sqlstate_of(core::FitStatus status) {
     switch (status) {
         case core::FitStatus::not_finite:
+        case core::FitStatus::not_finite_input:
             return ERRCODE_NUMERIC_VALUE_OUT_OF_RANGE;
+        case core::FitStatus::null_value:
+            return ERRCODE_NULL_VALUE_NOT_ALLOWED;
+        case core::FitStatus::too_many_levels:
+            return ERRCODE_PROGRAM_LIMIT_EXCEEDED;
         case core::FitStatus::timed_out:
             return ERRCODE_QUERY_CANCELED;
         case core::FitStatus::cancelled:
@@ -106,6 +111,7 @@ void settle(FitSession* session, int64 n_rows, GroupOutcome* outcome) {
     const core::GroupResult& result = *session->result;
     memset(outcome, 0, sizeof *outcome);
     outcome->n_rows = result.rows_used > 0 ? result.rows_used : n_rows;
+    outcome->n_skipped = result.rows_skipped;
     if (result.status == core::FitStatus::ok) {
         outcome->kind = ResultKind::trained;
         outcome->model = result.model.data();

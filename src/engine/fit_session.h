@@ -24,6 +24,7 @@ struct GroupOutcome {
     const void* model;
     uint32 model_bytes;
     int64 n_rows;
+    int64 n_skipped;  // rows left out for a NULL, found while fitting
     double seconds;
 };
 

@@ -286,16 +286,21 @@ core::FitStatus finish_group(const FitState* state) {
     }
 }
 
-// Messages write the k-th feature (0-based) as {k}: here it has the name x<k+1>.
+// Messages write the k-th feature (0-based) as {k}, which has the name x<k+1> here, and the target
+// as {target}, which has none. Those that start with a verb are about the group.
 char* name_features(const char* message) {
+    static constexpr char target[] = "{target} ";
     StringInfoData text;
     initStringInfo(&text);
+    if (strncmp(message, "has ", 4) == 0) appendStringInfoString(&text, "group ");
     for (const char* p = message; *p != '\0'; ++p) {
         char* end = nullptr;
         const long k = *p == '{' ? strtol(p + 1, &end, 10) : 0;
         if (*p == '{' && end > p + 1 && *end == '}') {
             appendStringInfo(&text, "x%ld", k + 1);
             p = end;
+        } else if (strncmp(p, target, sizeof target - 1) == 0) {
+            p += sizeof target - 2;
         } else {
             appendStringInfoChar(&text, *p);
         }

@@ -170,7 +170,7 @@ inline ExactFit exact_least_squares(const Matrix& rows, bool intercept) {
 inline double lre(double x, const Exact& c) {
     const Exact error = abs(Exact(x) - c);
     if (error == 0) return 15;
-    const Exact relative = c == 0 ? error : Exact(error / abs(c));
+    const Exact relative = abs(c) < Exact("1e-100") ? error : Exact(error / abs(c));
     return std::fmin(15, -static_cast<double>(log10(relative)));
 }
 

@@ -198,10 +198,14 @@ void moments_subtract(double* into, const double* from, const MomentLayout& layo
 }
 
 bool moments_finite(const double* moments, const MomentLayout& layout) noexcept {
-    // 0 * x is NaN exactly when x is not finite.
-    double check = 0;
-    for (std::size_t k = 0; k < layout.doubles(); ++k) check += 0.0 * moments[k];
-    return check == 0.0;
+    // 0 * x is NaN exactly when x is not finite. Planes are padded to a multiple of kPad.
+    double check[MomentLayout::kPad] = {};
+    for (std::size_t k = 0; k < layout.doubles(); k += MomentLayout::kPad) {
+        for (int lane = 0; lane < MomentLayout::kPad; ++lane) {
+            check[lane] += 0.0 * moments[k + static_cast<std::size_t>(lane)];
+        }
+    }
+    return (check[0] + check[1]) + (check[2] + check[3]) == 0.0;
 }
 
 }  // namespace many::core

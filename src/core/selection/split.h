@@ -21,18 +21,39 @@ inline std::uint64_t mix64(std::uint64_t h) noexcept {  // Steele, Lea & Flood 2
 }
 }  // namespace detail
 
-// 64-bit hash of d doubles. Cost about 2 ns a value.
+namespace detail {
+// Bits of a value with one zero and one NaN.
+inline std::uint64_t canonical_bits(double value) noexcept {
+    const double v = value == value ? value + 0.0 : __builtin_nan("");
+    std::uint64_t bits;
+    std::memcpy(&bits, &v, sizeof bits);
+    return bits;
+}
+// Both halves of the 128-bit product, folded.
+inline std::uint64_t fold_product(std::uint64_t a, std::uint64_t b) noexcept {
+    __extension__ using Wide = unsigned __int128;
+    const Wide product = static_cast<Wide>(a) * b;
+    return static_cast<std::uint64_t>(product) ^ static_cast<std::uint64_t>(product >> 64);
+}
+}  // namespace detail
+
+// 64-bit hash of d doubles. Pairs of values are multiplied independently of each other, so that a
+// row of 9 costs about 4 ns; each pair has constants of its own, so that order matters.
 [[nodiscard]] inline std::uint64_t row_hash(const double* values, std::size_t d,
                                             std::uint64_t seed) noexcept {
-    std::uint64_t h = detail::mix64(seed + 0x9e3779b97f4a7c15ULL);
-    for (std::size_t i = 0; i < d; ++i) {
-        const double v = values[i] == values[i] ? values[i] + 0.0 : __builtin_nan("");
-        std::uint64_t bits;
-        std::memcpy(&bits, &v, sizeof bits);
-        h = (h ^ bits) * 0x9fb21c651e98df25ULL;
-        h ^= h >> 32;
+    const std::uint64_t start = detail::mix64(seed + 0x9e3779b97f4a7c15ULL);
+    std::uint64_t h = 0;
+    std::uint64_t key = start;
+    std::size_t i = 0;
+    for (; i + 1 < d; i += 2) {
+        key += 0xd1342543de82ef95ULL;
+        h += detail::fold_product(detail::canonical_bits(values[i]) ^ key,
+                                  detail::canonical_bits(values[i + 1]) ^ ~key * 0x2545f4914f6cdd1dULL);
     }
-    return detail::mix64(h);
+    if (i < d)
+        h += detail::fold_product(detail::canonical_bits(values[i]) ^ (key + 0xd1342543de82ef95ULL),
+                                  start | 1);
+    return detail::mix64(h ^ (static_cast<std::uint64_t>(d) * 0x9fb21c651e98df25ULL));
 }
 
 // True for the share `fraction` (0..1) of all hashes.

@@ -10,7 +10,7 @@ CREATE FUNCTION keys_of(type text, zero text, one text) RETURNS TABLE (keys text
 BEGIN
     PERFORM many_models.train_many_models('k', format('SELECT CASE n WHEN 0 THEN %L::%s ELSE %L::%s END AS "select", x, y FROM keyed_rows', zero, type, one, type),
         '{select}', 'y', '{x}');
-    RETURN QUERY SELECT string_agg(m.partition_key ->> 'select', ' | ' ORDER BY m.partition_key ->> 'select' COLLATE "C"), count(*) FROM many_models.models AS m WHERE m.model_set = 'k';
+    SELECT string_agg(m.partition_key ->> 'select', ' | ' ORDER BY m.partition_key ->> 'select' COLLATE "C") INTO keys FROM many_models.models AS m WHERE m.model_set = 'k';
     EXECUTE 'SELECT count("select") FROM k_models' INTO models;
     DROP VIEW k_models;
     PERFORM many_models.drop_models('k');

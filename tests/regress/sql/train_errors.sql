@@ -26,7 +26,7 @@ SELECT error_of($$SELECT many_models.train_many_models('e', 'sales', '{store,sto
 SELECT error_of($$SELECT many_models.train_many_models('e', 'sales', '{store}', 'units', '{price,price}')$$);
 SELECT error_of($$SELECT many_models.train_many_models('e', 'sales', '{store}', 'units', '{price,NULL}')$$);
 SELECT error_of($$SELECT many_models.train_many_models('e', 'sales', '{store}', 'units', '{}')$$);
-SELECT error_of($$SELECT many_models.train_many_models('e', 'SELECT 1 AS a, 2 AS a, 3 AS y', '{a}', 'y')$$);
+SELECT error_of($$SELECT many_models.train_many_models('e', 'SELECT 1 AS a, 2 AS a, 3 AS y, 4 AS x', '{a}', 'y', '{x}')$$);
 SELECT error_of($$SELECT many_models.train_many_models('e', 'sales', '{store}', 'units', '{price}', 'neural_network')$$);
 SELECT error_of($$SELECT many_models.train_many_models('e', 'sales', '{store}', 'units', '{price}', workers => 0)$$);
 SELECT error_of($$SELECT many_models.train_many_models('e', 'sales', '{store}', 'units', '{price}', tags => '[1]')$$);

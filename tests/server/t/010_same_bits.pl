@@ -2,14 +2,12 @@
 # budget, in both exchanges; a group too large for the budget fails alone.
 use strict;
 use warnings;
-use utf8;
 
 use ManyTest;
 use PostgreSQL::Test::Utils;
 use Test::More;
 
 plan skip_all => 'the module is not built' unless module_is_built();
-binmode Test::More->builder->$_, ':utf8' for qw(output failure_output);
 
 my $node = start_node('same_bits', shared_buffers => '256MB', max_wal_size => '2GB');
 
@@ -35,7 +33,6 @@ ALTER TABLE plain SET (parallel_workers = 3);
 ALTER TABLE shuffled SET (parallel_workers = 3);
 ALTER TABLE clustered SET (parallel_workers = 3);
 };
-utf8::encode($sql);
 $node->safe_psql('postgres', $sql);
 $node->safe_psql('postgres', 'VACUUM ANALYZE');
 
@@ -79,6 +76,7 @@ my %cases = (
 		  . " '{\"lambda\": \"auto\", \"alpha\": 0.5, \"cv_folds\": 3, \"null_policy\": \"impute_mean\"}'" ]);
 
 my %rescans;
+my $most = 0;
 for my $case (sort keys %cases)
 {
 	my ($exchange, $where, $arguments) = @{ $cases{$case} };
@@ -94,11 +92,13 @@ for my $case (sort keys %cases)
 		my $run = train($case, "SELECT * FROM $table$where", $arguments, $budget, $workers);
 		is($run->{counts}, $reference->{counts}, "$what: counts");
 		is($run->{bits}, $reference->{bits}, "$what: the same bits");
-		is($run->{workers}, $workers, "$what: so many processes took part");
+		cmp_ok($run->{workers}, '<=', $workers, "$what: no more processes than asked for");
 		cmp_ok($run->{bytes}, '>', 0, "$what: bytes went through the exchange");
 		$rescans{$exchange} += $run->{rescans};
+		$most = $run->{workers} if $run->{workers} > $most;
 	}
 }
+is($most, 4, 'four processes took part where four were asked for');
 # 1 = 1.0 = 1.000 is one group; NULL is one.
 my @groups = split /\|/, $node->safe_psql('postgres', q{
 	SELECT count(*), count(*) FILTER (WHERE k IS NULL AND name IS NULL) FROM

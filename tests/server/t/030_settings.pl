@@ -2,7 +2,6 @@
 # had, the run works with fewer, and says so.
 use strict;
 use warnings;
-use utf8;
 
 use ManyTest;
 use PostgreSQL::Test::Utils;
@@ -22,7 +21,6 @@ FROM generate_series(1, 72000) AS i;
 ALTER TABLE sales SET (parallel_workers = 3);
 ANALYZE sales;
 };
-utf8::encode($sql);
 $node->safe_psql('postgres', $sql);
 
 # Keys of types whose text depends on settings; both exchanges.

@@ -106,12 +106,12 @@ TEST_P(Nist, AllDigitsOfTheExactSolution) {
     EXPECT_GE(d.coefficient, 14.9);
     EXPECT_GE(d.std_error, 14.9);
     EXPECT_GE(d.sigma, 14.9);
-    EXPECT_GE(d.r2, 14.9);
+    EXPECT_GE(d.r2, 13.5);  // 1 - rss / tss in double: Wampler5 has R2 = 0.002
     const Digits c = digits(fit, set.b, set.se, set.sigma, set.r2);
     EXPECT_GE(c.coefficient, attainable(set.name));
     EXPECT_GE(c.std_error, attainable(set.name));
     EXPECT_GE(c.sigma, attainable(set.name));
-    EXPECT_GE(c.r2, 14);
+    EXPECT_GE(c.r2, attainable(set.name));
 }
 
 INSTANTIATE_TEST_SUITE_P(Strd, Nist, testing::ValuesIn(kSets),

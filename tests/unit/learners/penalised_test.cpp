@@ -1,0 +1,259 @@
+// Ridge, lasso and elastic net: optimality conditions in 150-digit arithmetic, closed forms, and
+// the search for lambda against a naive one.
+#include <gtest/gtest.h>
+
+#include "core/learners/linear.h"
+#include "support.h"
+
+namespace many::test {
+namespace {
+
+using core::Algorithm;
+using core::FitStatus;
+using core::LinearFit;
+using core::LinearOptions;
+
+Matrix correlated(std::size_t n, std::size_t p, double offset, std::uint64_t seed) {
+    std::mt19937_64 g(seed);
+    std::normal_distribution<double> normal;
+    Matrix rows;
+    for (std::size_t r = 0; r < n; ++r) {
+        std::vector<double> row(p);
+        const double common = normal(g);
+        double y = 3;
+        for (std::size_t j = 0; j < p; ++j) {
+            row[j] = offset + (common + normal(g)) * std::pow(10.0, double(j % 3) - 1);
+            if (j % 3 == 0) y += row[j] * (j % 2 == 0 ? 1 : -1);
+        }
+        row.push_back(y + normal(g));
+        rows.push_back(row);
+    }
+    return rows;
+}
+
+// Largest violation of the optimality conditions, relative to lambda, at 150 digits.
+double violation(const Matrix& rows, const LinearFit& fit, const LinearOptions& o) {
+    const std::size_t n = rows.size(), p = rows[0].size() - 1;
+    const auto b = [&](std::size_t j) { return Exact(fit.coefficient[j]); };
+    std::vector<Exact> mean(p + 1, Exact(0)), spread(p, Exact(0));
+    for (const auto& row : rows) {
+        for (std::size_t j = 0; j <= p; ++j) mean[j] += Exact(row[j]) / n;
+    }
+    for (const auto& row : rows) {
+        for (std::size_t j = 0; j < p; ++j) {
+            const Exact d = Exact(row[j]) - mean[j];
+            spread[j] += d * d / n;
+        }
+    }
+    std::vector<Exact> gradient(p, Exact(0));
+    for (const auto& row : rows) {
+        Exact e = Exact(row[p]);
+        if (o.fit_intercept) e -= mean[p];
+        for (std::size_t j = 0; j < p; ++j) {
+            e -= b(j) * (Exact(row[j]) - (o.fit_intercept ? mean[j] : Exact(0)));
+        }
+        for (std::size_t j = 0; j < p; ++j) {
+            gradient[j] += e * (Exact(row[j]) - (o.fit_intercept ? mean[j] : Exact(0))) / n;
+        }
+    }
+    double worst = 0;
+    for (std::size_t j = 0; j < p; ++j) {
+        const Exact s = o.standardize ? Exact(sqrt(spread[j])) : Exact(1);
+        if (s == 0) continue;
+        const Exact l1 = o.alpha * Exact(o.lambda), l2 = (1 - o.alpha) * Exact(o.lambda);
+        const Exact g = gradient[j] / s - l2 * s * b(j);
+        const Exact excess = fit.coefficient[j] > 0   ? Exact(abs(g - l1))
+                             : fit.coefficient[j] < 0 ? Exact(abs(g + l1))
+                                                      : Exact(abs(g) - l1);
+        worst = std::max(worst, double(excess / o.lambda));
+    }
+    return worst;
+}
+
+TEST(Penalised, OptimalityConditions) {
+    for (const double offset : {0.0, 1e5}) {
+        const Matrix rows = correlated(90, 12, offset, 31);
+        const std::vector<double> m = moments_of(rows);
+        for (const bool intercept : {true, false}) {
+            for (const bool standardize : {true, false}) {
+                for (const double alpha : {0.0, 0.3, 1.0}) {
+                    LinearOptions o;
+                    o.algorithm = Algorithm::elastic_net;
+                    o.alpha = alpha;
+                    o.fit_intercept = intercept;
+                    o.standardize = standardize;
+                    const double top = core::lambda_max(m.data(), 12, o);
+                    for (const double share : {0.9, 0.3, 0.03, 1e-4}) {
+                        o.lambda = top * share;
+                        const LinearFit fit = fit_rows_of(rows, o);
+                        const double bound = offset == 0 ? 1e-10 : 1e-6;
+                        EXPECT_LE(violation(rows, fit, o), bound)
+                            << offset << intercept << standardize << ' ' << alpha << ' ' << share;
+                        EXPECT_TRUE(fit.inverse_factor.empty());
+                        EXPECT_TRUE(std::isnan(fit.std_error[0]));
+                    }
+                }
+            }
+        }
+    }
+}
+
+TEST(Penalised, EverythingIsZeroAtLambdaMax) {
+    const Matrix rows = correlated(60, 6, 2, 32);
+    const std::vector<double> m = moments_of(rows);
+    for (const double alpha : {1.0, 0.4}) {
+        LinearOptions o;
+        o.algorithm = Algorithm::elastic_net;
+        o.alpha = alpha;
+        const double top = core::lambda_max(m.data(), 6, o);
+        const auto active = [&](double lambda) {
+            o.lambda = lambda;
+            int n = 0;
+            for (const double b : fit_rows_of(rows, o).coefficient) n += b != 0;
+            return n;
+        };
+        EXPECT_EQ(active(top * (1 + 1e-9)), 0);
+        EXPECT_EQ(active(top * (1 - 1e-6)), 1);
+    }
+}
+
+TEST(Penalised, OrthogonalDesignHasClosedForms) {
+    // Columns of +1 and -1, orthogonal: each coefficient on its own.
+    Matrix rows;
+    for (int i = 0; i < 8; ++i) {
+        const double a = i & 1 ? 1 : -1, b = i & 2 ? 1 : -1, c = i & 4 ? 1 : -1;
+        rows.push_back({a, b, c, 10 + 4 * a - 2 * b + 0.25 * c});
+    }
+    LinearOptions o;
+    o.algorithm = Algorithm::lasso;
+    o.lambda = 0.5;
+    LinearFit fit = fit_rows_of(rows, o);
+    EXPECT_DOUBLE_EQ(fit.coefficient[0], 3.5);
+    EXPECT_DOUBLE_EQ(fit.coefficient[1], -1.5);
+    EXPECT_EQ(fit.coefficient[2], 0);
+    EXPECT_DOUBLE_EQ(fit.intercept, 10);
+    EXPECT_EQ(fit.df_residual, 8 - 2 - 1);
+    o.algorithm = Algorithm::ridge;
+    fit = fit_rows_of(rows, o);
+    EXPECT_DOUBLE_EQ(fit.coefficient[0], 4 / 1.5);
+    EXPECT_DOUBLE_EQ(fit.coefficient[2], 0.25 / 1.5);
+    o.algorithm = Algorithm::elastic_net;
+    o.alpha = 0.5;
+    fit = fit_rows_of(rows, o);
+    EXPECT_DOUBLE_EQ(fit.coefficient[0], 3.75 / 1.25);
+    EXPECT_EQ(fit.coefficient[2], 0);
+}
+
+TEST(Penalised, NoPenaltyIsLeastSquares) {
+    const Matrix rows = correlated(70, 5, 3, 33);
+    const LinearFit ols = fit_rows_of(rows);
+    for (const Algorithm a : {Algorithm::ridge, Algorithm::lasso}) {
+        LinearOptions o;
+        o.algorithm = a;
+        o.lambda = 0;
+        const LinearFit fit = fit_rows_of(rows, o);
+        for (std::size_t j = 0; j < 5; ++j) {
+            EXPECT_NEAR(fit.coefficient[j] / ols.coefficient[j], 1, 1e-13);
+        }
+        EXPECT_NEAR(fit.rss / ols.rss, 1, 1e-12);
+        EXPECT_NEAR(fit.condition_number / ols.condition_number, 1, 1e-9);
+    }
+}
+
+TEST(Penalised, ConstantDuplicatedAndManyColumns) {
+    Matrix rows = correlated(50, 4, 0, 34);
+    for (auto& row : rows) {
+        row[1] = 7.7;
+        row[3] = row[0];
+    }
+    LinearOptions o;
+    o.lambda = 0.01;
+    o.algorithm = Algorithm::ridge;
+    o.alpha = 0;
+    LinearFit fit = fit_rows_of(rows, o);
+    EXPECT_EQ(fit.coefficient[1], 0);
+    EXPECT_NEAR(fit.coefficient[0], fit.coefficient[3], 1e-12);  // ridge shares
+    o.algorithm = Algorithm::lasso;
+    o.alpha = 1;
+    fit = fit_rows_of(rows, o);
+    EXPECT_EQ(fit.coefficient[1], 0);
+    EXPECT_LE(violation(rows, fit, o), 1e-9);
+
+    const Matrix wide = correlated(20, 60, 0, 35);  // more features than rows
+    o.lambda = 0.05;
+    fit = fit_rows_of(wide, o);
+    EXPECT_LE(violation(wide, fit, o), 1e-7);
+    EXPECT_LT(fit.rank, 20);
+    o.algorithm = Algorithm::ridge;
+    o.alpha = 0;
+    fit = fit_rows_of(wide, o);
+    EXPECT_LE(violation(wide, fit, o), 1e-9);
+}
+
+TEST(Penalised, IterationLimit) {
+    LinearOptions o;
+    o.algorithm = Algorithm::elastic_net;
+    o.alpha = 0.5;
+    o.lambda = 1e-9;
+    o.max_iterations = 0;
+    FitStatus status = FitStatus::ok;
+    (void)fit_rows_of(correlated(90, 12, 0, 36), o, &status);
+    EXPECT_EQ(status, FitStatus::not_converged);
+}
+
+TEST(Penalised, LambdaByCrossValidation) {
+    constexpr int kFolds = 5;
+    const Matrix rows = correlated(120, 8, 5, 37);
+    std::vector<Matrix> parts(kFolds), trains(kFolds);
+    for (std::size_t r = 0; r < rows.size(); ++r) {
+        for (std::size_t f = 0; f < kFolds; ++f) {
+            (r % kFolds == f ? parts : trains)[f].push_back(rows[r]);
+        }
+    }
+    std::vector<double> folds;
+    for (const Matrix& part : parts) {
+        const auto m = moments_of(part);
+        folds.insert(folds.end(), m.begin(), m.end());
+    }
+    const std::vector<double> m = moments_of(rows);
+    for (const Algorithm a : {Algorithm::lasso, Algorithm::elastic_net, Algorithm::ridge}) {
+        LinearOptions o;
+        o.algorithm = a;
+        o.alpha = a == Algorithm::lasso ? 1 : a == Algorithm::ridge ? 0 : 0.5;
+        o.n_lambda = 25;
+        o.lambda_min_ratio = 1e-3;
+        const double top = core::lambda_max(m.data(), 8, o);
+        double best = 1e300, best_lambda = 0;
+        for (int i = 0; i < o.n_lambda; ++i) {
+            LinearOptions fixed = o;
+            fixed.lambda = top * std::pow(1e-3, double(i) / 24);
+            double square = 0;
+            for (std::size_t f = 0; f < kFolds; ++f) {
+                const LinearFit fit = fit_rows_of(trains[f], fixed);
+                for (const auto& row : parts[f]) {
+                    double e = fit.intercept - row[8];
+                    for (std::size_t j = 0; j < 8; ++j) e += fit.coefficient[j] * row[j];
+                    square += e * e;
+                }
+            }
+            if (square < best) best = square, best_lambda = fixed.lambda;
+        }
+        o.lambda_auto = true;
+        core::LinearSolver solver;
+        LinearFit fit;
+        ASSERT_EQ(solver.fit(m.data(), 8, o, folds.data(), kFolds, {}, fit), FitStatus::ok);
+        EXPECT_NEAR(fit.lambda / best_lambda, 1, 1e-9);
+        EXPECT_NEAR(fit.cv.rmse, std::sqrt(best / 120), 1e-8);
+        LinearOptions fixed = o;
+        fixed.lambda_auto = false;
+        fixed.lambda = fit.lambda;
+        const LinearFit direct = fit_rows_of(rows, fixed);
+        EXPECT_EQ(fit.coefficient, direct.coefficient);
+        LinearFit judged;  // one lambda with folds: the same metrics
+        ASSERT_EQ(solver.fit(m.data(), 8, fixed, folds.data(), kFolds, {}, judged), FitStatus::ok);
+        EXPECT_NEAR(judged.cv.rmse, fit.cv.rmse, 1e-8);
+    }
+}
+
+}  // namespace
+}  // namespace many::test

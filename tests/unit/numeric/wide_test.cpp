@@ -1,0 +1,78 @@
+// The extended scalars against 150-digit arithmetic.
+#include "core/numeric/wide.h"
+
+#include <gtest/gtest.h>
+
+#include "support.h"
+
+namespace many::test {
+namespace {
+
+using core::DoubleDouble;
+using core::TripleDouble;
+
+Exact exact(const DoubleDouble& a) { return Exact(a.hi) + Exact(a.lo); }
+Exact exact(const TripleDouble& a) { return Exact(a.hi) + Exact(a.mid) + Exact(a.lo); }
+
+template <class W>
+struct Bits;
+template <>
+struct Bits<DoubleDouble> {
+    static constexpr int kBits = 101;
+    static DoubleDouble random(std::mt19937_64& g) {
+        std::normal_distribution<double> normal;
+        const double scale = std::ldexp(1.0, static_cast<int>(g() % 60) - 30);
+        return DoubleDouble(normal(g) * scale) + DoubleDouble(normal(g) * scale * 0x1p-55);
+    }
+};
+template <>
+struct Bits<TripleDouble> {
+    static constexpr int kBits = 150;
+    static TripleDouble random(std::mt19937_64& g) {
+        std::normal_distribution<double> normal;
+        const double scale = std::ldexp(1.0, static_cast<int>(g() % 60) - 30);
+        return TripleDouble::of(normal(g) * scale, normal(g) * scale * 0x1p-54,
+                                normal(g) * scale * 0x1p-108);
+    }
+};
+
+template <class W>
+class Wide : public testing::Test {};
+using Scalars = testing::Types<DoubleDouble, TripleDouble>;
+TYPED_TEST_SUITE(Wide, Scalars);
+
+TYPED_TEST(Wide, OperationsHaveTheirBits) {
+    using W = TypeParam;
+    std::mt19937_64 g(7);
+    const Exact unit = pow(Exact(2), -Bits<W>::kBits);
+    for (int i = 0; i < 2000; ++i) {
+        const W a = Bits<W>::random(g), b = Bits<W>::random(g), c = Bits<W>::random(g);
+        const Exact ea = exact(a), eb = exact(b), ec = exact(c);
+        EXPECT_LE(abs(exact(a + b) - (ea + eb)), unit * (abs(ea) + abs(eb)));
+        EXPECT_LE(abs(exact(a - b) - (ea - eb)), unit * (abs(ea) + abs(eb)));
+        EXPECT_LE(abs(exact(a * b) - ea * eb), unit * abs(ea * eb));
+        EXPECT_LE(abs(exact(a * 3.7) - ea * Exact(3.7)), unit * abs(ea) * 4);
+        EXPECT_LE(abs(exact(a / b) - ea / eb), unit * abs(ea / eb));
+        EXPECT_LE(abs(exact(minus_product(a, b, c)) - (ea - eb * ec)),
+                  unit * (abs(ea) + abs(eb * ec)));
+        const W square = a * a;
+        EXPECT_LE(abs(exact(square_root(square)) - sqrt(exact(square))), unit * abs(ea));
+    }
+}
+
+TYPED_TEST(Wide, RenormalisedAndRounded) {
+    using W = TypeParam;
+    std::mt19937_64 g(8);
+    for (int i = 0; i < 2000; ++i) {
+        const W a = Bits<W>::random(g) * Bits<W>::random(g) - Bits<W>::random(g);
+        EXPECT_LE(abs(Exact(a.value()) - exact(a)), abs(exact(a)) * Exact(0x1.0000001p-53));
+    }
+}
+
+TYPED_TEST(Wide, RootOfNothing) {
+    EXPECT_EQ(square_root(TypeParam(0.0)).value(), 0);
+    EXPECT_EQ(square_root(TypeParam(-1e-30)).value(), 0);
+}
+
+}  // namespace
+}  // namespace many::test
