@@ -74,10 +74,12 @@ CREATE TABLE many_models.model_store (
     last_time     text,
     model         many_models.model NOT NULL
 ) PARTITION BY LIST (storage);
-CREATE INDEX model_store_key_idx ON many_models.model_store (run_id, key_hash);
-CREATE INDEX model_store_id_idx ON many_models.model_store (model_id);
 CREATE TABLE many_models.model_store_shared
     PARTITION OF many_models.model_store FOR VALUES IN (0);
+-- Indexes belong to the partitions: one of the parent would index a run's partition when a dump
+-- attaches it, and once more by the dump's own statement.
+CREATE INDEX model_store_shared_key_idx ON many_models.model_store_shared (run_id, key_hash);
+CREATE INDEX model_store_shared_id_idx ON many_models.model_store_shared (model_id);
 
 CREATE TABLE many_models.failure_store (
     storage       bigint NOT NULL,
@@ -91,9 +93,9 @@ CREATE TABLE many_models.failure_store (
     n_rows        bigint NOT NULL,
     seconds       real NOT NULL
 ) PARTITION BY LIST (storage);
-CREATE INDEX failure_store_run_idx ON many_models.failure_store (run_id);
 CREATE TABLE many_models.failure_store_shared
     PARTITION OF many_models.failure_store FOR VALUES IN (0);
+CREATE INDEX failure_store_shared_run_idx ON many_models.failure_store_shared (run_id);
 
 COMMENT ON TABLE many_models.model_sets IS
     'model sets and their stored definitions: what train_many_models(model_set) runs again';

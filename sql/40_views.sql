@@ -139,7 +139,7 @@ COMMENT ON COLUMN many_models.fit_statistics.lambda IS
 COMMENT ON COLUMN many_models.fit_statistics.alpha IS 'mixing of the penalties: 0 ridge, 1 lasso';
 COMMENT ON VIEW many_models.failures IS 'groups that got no model, with the reason';
 COMMENT ON COLUMN many_models.failures.status IS
-    'skipped (too few rows) or failed (anything else)';
+    'skipped (nothing to fit: too few rows, constant target) or failed (anything else)';
 
 GRANT SELECT ON many_models.models, many_models.metrics, many_models.coefficients,
     many_models.fit_statistics, many_models.failures TO PUBLIC;

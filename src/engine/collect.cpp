@@ -99,6 +99,16 @@ void put_row(Collector* c, Target* target, Datum* values, bool* nulls, int n_col
     }
 }
 
+// Of partitions, as sql/20_registry.sql has them for the shared ones.
+struct Index {
+    const char* parent;
+    const char* suffix;
+    const char* columns;
+};
+constexpr Index kIndexes[] = {{"model_store", "key_idx", "run_id, key_hash"},
+                              {"model_store", "id_idx", "model_id"},
+                              {"failure_store", "run_idx", "run_id"}};
+
 void close_target(Target* target, const char* parent, int64 storage) {
     flush_target(target);
     if (!target->bulk) {
@@ -111,6 +121,10 @@ void close_target(Target* target, const char* parent, int64 storage) {
     table_close(target->relation, NoLock);
     CommandCounterIncrement();
     const char* name = own_partition(parent, storage);
+    for (const Index& index : kIndexes)
+        if (strcmp(index.parent, parent) == 0)
+            execute(psprintf("CREATE INDEX %s_%s ON many_models.%s (%s)", name, index.suffix, name,
+                             index.columns));
     execute(psprintf("ALTER TABLE many_models.%s ATTACH PARTITION many_models.%s FOR VALUES IN "
                      "(" INT64_FORMAT ")", parent, name, storage));
     execute(psprintf("ALTER TABLE many_models.%s ENABLE ROW LEVEL SECURITY", name));

@@ -80,6 +80,7 @@ Datum many_drop_models(PG_FUNCTION_ARGS) {
         ereport(ERROR, (errcode(ERRCODE_INVALID_PARAMETER_VALUE),
                         errmsg("version must be 1 or more, not %d", PG_GETARG_INT32(1)),
                         errhint("NULL drops the whole model set.")));
+    registry::hold_extension();
     if (SPI_connect() != SPI_OK_CONNECT) elog(ERROR, "SPI_connect failed");
     char* name = text_to_cstring(PG_GETARG_TEXT_PP(0));
     registry::ModelSet* set = registry::find_model_set(name, true);

@@ -79,6 +79,12 @@ void write_rows(ChunkWriter* writer, bool hold, uint64 hash, const char* key, ui
                 (Size)n * (Size)stride * sizeof(double));
 }
 
+void write_chunks(ChunkWriter* writer, int bucket, const char* chunks, Size bytes) {
+    BufFileWrite(bucket_file(writer, false, bucket), (void*)chunks, bytes);
+    writer->bytes += bytes;
+    writer->bucket_bytes[bucket] += bytes;
+}
+
 void write_moments(ChunkWriter* writer, const GroupTable* table, const Group* group) {
     const Size bytes = table->moments_doubles * (Size)table->n_moments * sizeof(double);
     const Size total = sizeof(ChunkHeader) + group->key_length + sizeof(MomentsPrefix) + bytes;
@@ -108,19 +114,8 @@ void write_info(ChunkWriter* writer, const Group* group) {
 void write_table(ChunkWriter* writer, GroupTable* table) {
     for (uint64 i = 0; i < table->n_groups; i++) {
         Group* group = group_at(table, i);
-        if (group->moments != nullptr) {
-            if (group->n_train > 0) group_fold(table, group);
-            write_moments(writer, table, group);
-        }
-        if (group->n_train > 0)
-            write_rows(writer, false, group->hash, group->key, group->key_length, group->train,
-                       group->n_train, table->stride);
-        if (group->n_hold > 0)
-            write_rows(writer, true, group->hash, group->key, group->key_length, group->hold,
-                       group->n_hold, table->stride);
-        if (group->info.n_null > 0 || group->info.n_bad > 0 ||
-            (group->moments == nullptr && group->n_train == 0))
-            write_info(writer, group);
+        if (group->moments != nullptr) write_moments(writer, table, group);
+        if (group->info.n_null > 0 || group->info.n_bad > 0) write_info(writer, group);
         if ((i & 1023) == 0) CHECK_FOR_INTERRUPTS();
     }
     group_table_reset(table);

@@ -51,9 +51,11 @@ void chunk_writer_init(ChunkWriter* writer, RunSegment* segment, int process,
                        MemoryContext context);
 void write_rows(ChunkWriter* writer, bool hold, uint64 hash, const char* key, uint32 key_length,
                 const double* rows, uint32 n, int stride);
+// Chunks of one bucket's training file, already in their layout.
+void write_chunks(ChunkWriter* writer, int bucket, const char* chunks, Size bytes);
 void write_moments(ChunkWriter* writer, const GroupTable* table, const Group* group);
 void write_info(ChunkWriter* writer, const Group* group);
-// Writes everything a table holds, then resets the table.
+// Writes the moments and infos that a sink's table holds, then resets the table.
 void write_table(ChunkWriter* writer, GroupTable* table);
 // Closes the files for writing and publishes the byte counts.
 void chunk_writer_finish(ChunkWriter* writer);

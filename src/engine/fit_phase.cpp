@@ -82,7 +82,7 @@ void merge_chunk(BucketWork* work, const ChunkReader* reader) {
                     group_see_time(group, time);
                 }
                 if (group->over_budget) continue;
-                memcpy(group_train_slot(table, group), row, bytes);
+                memcpy(group_row_slot(table, group), row, bytes);
             }
             // Half of the budget for rows, the other half for fitting them.
             if (!table->folds_rows &&
@@ -256,7 +256,7 @@ void fit_range(BucketWork* work, uint32 low, uint32 high) {
             group_free_rows(table, group);
         }
         write_result(work, group, &outcome);
-        if (work->reports && (i & 63) == 0) report_progress(work->segment);
+        if (work->reports) report_progress(work->segment);
     }
     pfree(order);
 }

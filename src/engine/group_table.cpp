@@ -113,7 +113,7 @@ void rehash(GroupTable* table, uint64 n_slots) {
         uint64 slot = group->hash & (n_slots - 1);
         while (table->slots[slot] != 0) slot = (slot + 1) & (n_slots - 1);
         table->slots[slot] = (uint32)i + 1;
-        table->tags[slot] = (uint32)group->hash;
+        table->tags[slot] = (uint32)(group->hash >> 16);
     }
 }
 
@@ -143,6 +143,24 @@ Group* new_group(GroupTable* table, uint64 hash, const char* key, uint32 key_len
     group->first_time = PG_INT64_MAX;
     group->last_time = PG_INT64_MIN;
     return group;
+}
+
+void make_moments(GroupTable* table, Group* group) {
+    group->moments = group_table_doubles(table, table->moments_doubles * (Size)table->n_moments);
+}
+
+void add_to_moments(GroupTable* table, Group* group, const double* const* rows, uint32 n) {
+    const core::MomentLayout layout(table->d);
+    if (table->cv_folds == 0) {
+        core::moments_gather_rows(group->moments, layout, rows, n);
+        return;
+    }
+    for (uint32 i = 0; i < n; i++) {
+        const int fold = core::fold_of(core::row_hash(rows[i], (size_t)table->d, table->seed),
+                                       table->cv_folds);
+        core::moments_gather_rows(group->moments + (Size)fold * table->moments_doubles, layout,
+                                  &rows[i], 1);
+    }
 }
 
 // Of the equal images of a key the smallest stays: independent of the order of the rows.
@@ -210,7 +228,7 @@ void group_table_free(GroupTable* table) {
 Group* group_table_find(GroupTable* table, uint64 hash, const char* key, uint32 key_length) {
     uint64 slot = hash & (table->n_slots - 1);
     while (table->slots[slot] != 0) {
-        if (table->tags[slot] == (uint32)hash) {
+        if (table->tags[slot] == (uint32)(hash >> 16)) {
             Group* group = group_at(table, table->slots[slot] - 1);
             if (group->hash == hash &&
                 key_equal(table->codec, key, key_length, group->key, group->key_length))
@@ -234,7 +252,7 @@ Group* group_table_lookup(GroupTable* table, uint64 hash, const char* key, uint3
         uint64 slot = hash & (table->n_slots - 1);
         while (table->slots[slot] != 0) slot = (slot + 1) & (table->n_slots - 1);
         table->slots[slot] = (uint32)table->n_groups;
-        table->tags[slot] = (uint32)hash;
+        table->tags[slot] = (uint32)(hash >> 16);
     } else if (table->codec->has_generic) {
         keep_smallest_image(table, group, key, key_length);
     }
@@ -242,7 +260,7 @@ Group* group_table_lookup(GroupTable* table, uint64 hash, const char* key, uint3
     return group;
 }
 
-double* group_train_slot(GroupTable* table, Group* group) {
+double* group_row_slot(GroupTable* table, Group* group) {
     if (group->n_train == group->train_capacity) {
         if (table->folds_rows && group->n_train >= table->block_rows)
             group_fold(table, group);
@@ -252,12 +270,6 @@ double* group_train_slot(GroupTable* table, Group* group) {
     return group->train + (Size)(group->n_train++) * (Size)table->stride;
 }
 
-double* group_hold_slot(GroupTable* table, Group* group) {
-    if (group->n_hold == group->hold_capacity)
-        grow_rows(table, &group->hold, &group->hold_capacity);
-    return group->hold + (Size)(group->n_hold++) * (Size)table->stride;
-}
-
 double* group_table_doubles(GroupTable* table, Size n) {
     auto* doubles = (double*)arena_alloc(table, n * sizeof(double));
     memset(doubles, 0, n * sizeof(double));
@@ -265,28 +277,34 @@ double* group_table_doubles(GroupTable* table, Size n) {
 }
 
 void group_fold(GroupTable* table, Group* group) {
-    const core::MomentLayout layout(table->d);
-    if (group->moments == nullptr)
-        group->moments = group_table_doubles(table, table->moments_doubles * (Size)table->n_moments);
-    if (table->cv_folds == 0) {
-        core::moments_add_rows(group->moments, layout, group->train, group->n_train,
-                               (size_t)table->stride);
-    } else {
-        for (uint32 i = 0; i < group->n_train; i++) {
-            const double* row = group->train + (Size)i * (Size)table->stride;
-            const int fold = core::fold_of(core::row_hash(row, (size_t)table->d, table->seed),
-                                           table->cv_folds);
-            core::moments_add_rows(group->moments + (Size)fold * table->moments_doubles, layout,
-                                   row, 1, (size_t)table->stride);
-        }
+    const double* rows[64];
+    uint32 done = 0;
+    if (group->moments == nullptr) make_moments(table, group);
+    while (done < group->n_train) {
+        const uint32 n = group->n_train - done < lengthof(rows) ? group->n_train - done
+                                                                : (uint32)lengthof(rows);
+        for (uint32 i = 0; i < n; i++)
+            rows[i] = group->train + (Size)(done + i) * (Size)table->stride;
+        add_to_moments(table, group, rows, n);
+        done += n;
     }
     group->n_train = 0;
 }
 
+void group_fold_rows(GroupTable* table, Group* group, const double* const* rows, uint32 n) {
+    if (group->moments == nullptr) make_moments(table, group);
+    add_to_moments(table, group, rows, n);
+    group->n_rows += n;
+    for (uint32 i = 0; i < n && table->time_at >= 0; i++) {
+        int64 time;
+        memcpy(&time, &rows[i][table->time_at], sizeof time);
+        group_see_time(group, time);
+    }
+}
+
 void group_merge_moments(GroupTable* table, Group* group, const double* moments) {
     const core::MomentLayout layout(table->d);
-    if (group->moments == nullptr)
-        group->moments = group_table_doubles(table, table->moments_doubles * (Size)table->n_moments);
+    if (group->moments == nullptr) make_moments(table, group);
     for (int i = 0; i < table->n_moments; i++)
         core::moments_merge(group->moments + (Size)i * table->moments_doubles,
                             moments + (Size)i * table->moments_doubles, layout);
@@ -294,10 +312,9 @@ void group_merge_moments(GroupTable* table, Group* group, const double* moments)
 
 void group_free_rows(GroupTable* table, Group* group) {
     free_rows(table, group->train, group->train_capacity);
-    free_rows(table, group->hold, group->hold_capacity);
-    group->train = group->hold = nullptr;
-    group->n_train = group->n_hold = 0;
-    group->train_capacity = group->hold_capacity = 0;
+    group->train = nullptr;
+    group->n_train = 0;
+    group->train_capacity = 0;
 }
 
 }  // namespace many::engine

@@ -1,10 +1,9 @@
-// The groups a process has seen, with what it holds of each: a few rows, or their moments.
+// The groups a process has seen, with what it holds of each: their moments, or their rows.
 //
-// Used on both sides of the exchange: by the sink while it scans, and by the fit phase when it
-// merges a bucket. A group starts as rows. In the statistics exchange, when its block of rows is
-// full (the point where moments are smaller than the rows) they are folded into moments and the
-// block starts anew: so that large groups cost one vectorised kernel call per block, and small ones
-// never pay for a triangle of sums they do not fill.
+// Used on both sides of the exchange. The sink folds rows into moments batch by batch (sink.cpp);
+// the fit phase merges a bucket's chunks: rows go to a block of the group's own, which in the
+// statistics exchange is folded into moments when it is full, so that small groups never pay for a
+// triangle of sums they do not fill, and in the rows exchange grows.
 //
 // Invariants: all memory lies in the table's arena; `used_bytes` counts it; nothing is freed one by
 // one but row blocks (free lists by capacity). Groups keep their address until the table is reset.
@@ -26,17 +25,16 @@ struct GroupInfo {
 struct Group {
     uint64 hash;
     char* key;
-    uint32 key_length;
-    uint32 n_train;  // rows in the block
-    uint32 n_hold;
-    uint32 train_capacity;
-    uint32 hold_capacity;
-    bool over_budget;  // rows exchange: the group does not fit; its rows are only counted
-    double* train;
-    double* hold;
     double* moments;  // or nullptr
-    double* state;    // fit phase: holdout state
-    int64 n_rows;     // usable rows seen
+    uint32 key_length;
+    uint32 batch_rows;  // sink: its rows in the batch being folded ...
+    uint32 batch_head;  // ... and the last of them (1-based; 0: none)
+    uint32 n_train;     // fit phase: rows in the block
+    uint32 train_capacity;
+    bool over_budget;  // rows exchange: the group does not fit; its rows are only counted
+    double* train;     // fit phase: the block
+    double* state;     // fit phase: holdout state
+    int64 n_rows;      // usable rows seen
     int64 first_time;
     int64 last_time;
     GroupInfo info;
@@ -63,7 +61,7 @@ struct GroupTable {
     uint32 n_chunks;
     uint32 chunk_capacity;
     uint32* slots;  // index + 1 into the groups; 0 = empty
-    uint32* tags;   // low hash bits of the slot
+    uint32* tags;   // hash bits 16 to 47 of the slot's group
     uint64 n_slots;
     Group* last;
     // arena
@@ -94,12 +92,13 @@ inline Group* group_at(const GroupTable* table, uint64 index) {
     return &table->chunks[index / kGroupsPerChunk][index % kGroupsPerChunk];
 }
 
-// Room for one more row in the block of training (or held-out) rows, folding or growing first.
-double* group_train_slot(GroupTable* table, Group* group);
-double* group_hold_slot(GroupTable* table, Group* group);
+// Room for one more row in the group's block, folding or growing first.
+double* group_row_slot(GroupTable* table, Group* group);
 
 // Folds the rows in the block into the moments.
 void group_fold(GroupTable* table, Group* group);
+// Folds rows that lie elsewhere, and notes their number and times.
+void group_fold_rows(GroupTable* table, Group* group, const double* const* rows, uint32 n);
 // Merges moments from elsewhere.
 void group_merge_moments(GroupTable* table, Group* group, const double* moments);
 void group_free_rows(GroupTable* table, Group* group);

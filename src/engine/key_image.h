@@ -40,7 +40,17 @@ bool key_equal_slow(KeyCodec* codec, const char* a, uint32 a_length, const char*
                     uint32 b_length);
 inline bool key_equal(KeyCodec* codec, const char* a, uint32 a_length, const char* b,
                       uint32 b_length) {
-    if (a_length == b_length && memcmp(a, b, a_length) == 0) return true;
+    if (a_length == b_length) {  // multiples of 8
+        uint64 difference = 0;
+        for (uint32 i = 0; i < a_length; i += 8) {
+            uint64 wa;
+            uint64 wb;
+            memcpy(&wa, a + i, 8);
+            memcpy(&wb, b + i, 8);
+            difference |= wa ^ wb;
+        }
+        if (difference == 0) return true;
+    }
     return codec->has_generic && key_equal_slow(codec, a, a_length, b, b_length);
 }
 

@@ -1,10 +1,13 @@
 // The sink: an aggregate whose transition function is the entry to the exchange.
 //
 // A run executes SELECT many_models.train_sink(run, keys..., [time], target, features...) FROM
-// source. Each process of that plan, on its first row, attaches to the run and sets up a table of
-// groups; each row is encoded into its group; when the partial aggregate ends (serialize) or the
-// whole one (final), the table goes to the process's bucket files. The aggregate's own result is
-// the number of rows.
+// source. Each process of that plan, on its first row, attaches to the run. A row is encoded and
+// appended to the batch of its bucket: sequential writes, no look-up. A full batch is grouped and
+// folded into the moments of its groups, which a batch's rows share, so that cache misses are paid
+// per group and batch rather than per row. Where a batch has hardly more rows than groups, the
+// bucket's rows pass through to its file instead. Held-out rows go to files of their own. When the
+// partial aggregate ends (serialize) or the whole one (final), everything goes to the process's
+// bucket files. The aggregate's own result is the number of rows.
 //
 // Invariants: nothing is allocated per row but by growth of the table; the executor's per-row
 // context takes what detoasting leaves. No C++ object with a destructor lives here.
@@ -21,9 +24,18 @@ namespace many::engine {
 namespace {
 
 constexpr uint32 kRowsPerReport = 2048;
-constexpr uint32 kRowsExchangeBlock = 32;   // rows of a chunk in the rows exchange
-constexpr uint64 kSparseRowsPerGroup = 8;   // fewer rows per group at a flush: rows pass through
-constexpr int kFirstArgument = 2;           // of the run's columns: after state and run
+constexpr uint32 kSparseShare = 2;   // fewer rows per group in a batch: rows pass through
+constexpr uint32 kFewRows = 8;       // of a group in a batch: kept as rows if it has no moments yet
+constexpr int kFirstArgument = 2;    // of the run's columns: after state and run
+constexpr Size kMaxBatchBytes = 256 * 1024;  // within the second-level cache
+
+// The training rows of one bucket on their way: chunks of one row each, in the files' layout.
+struct Batch {
+    char* bytes;
+    uint32 used;
+    uint32 n;
+    bool sparse;  // its groups come by with few rows each: straight to the file
+};
 
 // Either a live sink (of this process) or the summary of finished ones.
 struct Sink {
@@ -38,11 +50,16 @@ struct Sink {
     GroupTable table;
     ChunkWriter writer;
     LevelDictionary levels;
-    double* row;
-    Group* scratch_group;  // pass-through mode
-    uint64 rows_since_flush;
+    double* row;       // being read
+    Size row_bytes;
+    Batch* batches;    // n_buckets
+    Size batch_bytes;  // capacity of each
+    // scratch of fold_batch, one entry per chunk of a batch
+    const double** chunk_rows;
+    uint32* chunk_next;  // the chunk of the same group before (1-based)
+    Group** touched;
+    double* gathered;  // rows exchange: rows of one chunk
     Size table_budget;
-    bool passes_through;
     bool reports;  // the run's own session
     uint32 rows_unreported;
     uint64 skipped_unreported;
@@ -68,6 +85,28 @@ RunSegment* find_run(int64 run) {
     return segment;
 }
 
+// A quarter of the budget for batches; the rest, less the files' buffers, for the table.
+void make_batches(Sink* sink) {
+    const RunSpec* spec = sink->spec;
+    const Size n_buckets = (Size)sink->segment->n_buckets;
+    const Size share = spec->budget_bytes / 4 / n_buckets;
+    const Size files = n_buckets * 2 * (BLCKSZ + 512);
+    const Size smallest = sizeof(ChunkHeader) + kMaxKeyLength + sink->row_bytes;
+    sink->batch_bytes = share < kMaxBatchBytes ? share : kMaxBatchBytes;
+    if (sink->batch_bytes < smallest) sink->batch_bytes = smallest;
+    sink->batches = (Batch*)palloc0(sizeof(Batch) * n_buckets);
+    const Size most =
+        sink->batch_bytes / (sizeof(ChunkHeader) + 8 + (sizeof(GroupInfo) < sink->row_bytes ? sizeof(GroupInfo) : sink->row_bytes)) + 1;
+    sink->chunk_rows = (const double**)palloc(sizeof(double*) * most);
+    sink->chunk_next = (uint32*)palloc(sizeof(uint32) * most);
+    sink->touched = (Group**)palloc(sizeof(Group*) * most);
+    sink->gathered = (double*)palloc(sink->batch_bytes);
+    const Size taken = files + sink->batch_bytes * (n_buckets + 2);
+    sink->table_budget = spec->budget_bytes > taken + spec->budget_bytes / 4
+                             ? spec->budget_bytes - taken
+                             : spec->budget_bytes / 4;
+}
+
 Sink* make_sink(MemoryContext aggregate_context, int64 run) {
     RunSegment* segment = find_run(run);
     MemoryContext context =
@@ -90,13 +129,9 @@ Sink* make_sink(MemoryContext aggregate_context, int64 run) {
     const int process = (int)pg_atomic_fetch_add_u32(&segment->n_processes, 1);
     chunk_writer_init(&sink->writer, segment, process, context);
     levels_init(&sink->levels, context, spec->budget_bytes / 4);
-    sink->row = (double*)palloc0(sizeof(double) * (Size)row_stride(spec));
-    sink->scratch_group = (Group*)palloc0(sizeof(Group));
-    // The buffers of the bucket files come out of the budget too.
-    const Size files = (Size)segment->n_buckets * 2 * (BLCKSZ + 512);
-    sink->table_budget = spec->budget_bytes > files + spec->budget_bytes / 8
-                             ? spec->budget_bytes - files - spec->budget_bytes / 8
-                             : spec->budget_bytes / 8;
+    sink->row_bytes = sizeof(double) * (Size)row_stride(spec);
+    sink->row = (double*)palloc0(sink->row_bytes);
+    make_batches(sink);
     MemoryContextSwitchTo(old);
     return sink;
 }
@@ -118,20 +153,6 @@ void note_peak(Sink* sink) {
     }
 }
 
-// The table is over budget: everything to the files. Where groups came by with few rows each, rows
-// go straight to the files from now on: a table would only cost cache misses.
-void flush_table(Sink* sink) {
-    const bool sparse =
-        sink->rows_since_flush < sink->table.n_groups * kSparseRowsPerGroup;
-    note_peak(sink);
-    write_table(&sink->writer, &sink->table);
-    sink->rows_since_flush = 0;
-    if (sparse) {
-        sink->passes_through = true;
-        group_table_free(&sink->table);
-    }
-}
-
 int64 time_of(const RunSpec* spec, Datum value) {
     switch (spec->time_type) {
         case INT2OID:
@@ -145,15 +166,14 @@ int64 time_of(const RunSpec* spec, Datum value) {
     }
 }
 
-enum class RowState { usable, has_null, bad };
+enum class RowState : uint8 { usable, has_null, bad };
 
-// Reads time, target and features into sink->row; in the rows exchange NULLs stay in the row.
-RowState read_row(Sink* sink, const NullableDatum* values, int* bad_column) {
+// Reads time, target and features into `row`; in the rows exchange NULLs stay in the row.
+RowState read_row(Sink* sink, const NullableDatum* values, double* row, int* bad_column) {
     const RunSpec* spec = sink->spec;
     RunSpec* mutable_spec = sink->spec;
     const int p = spec->n_features;
     const bool keep_nulls = spec->exchange == Exchange::rows;
-    double* row = sink->row;
     RowState state = RowState::usable;
     bool time_is_null = false;
     if (spec->has_time) {
@@ -221,29 +241,127 @@ bool is_held_out(const RunSpec* spec, const double* row) {
     }
 }
 
-void note_unusable(Sink* sink, Group* group, RowState state, int column) {
-    if (state == RowState::has_null && sink->spec->null_policy != core::NullPolicy::error) {
-        group->info.n_null++;
-        sink->skipped_unreported++;
-    } else {
-        group_note_bad(group, column, state == RowState::has_null, 1);
+// Adds what the group has in this batch to its moments, or writes it as rows.
+void settle_group(Sink* sink, Group* group) {
+    GroupTable* table = &sink->table;
+    const uint32 n = group->batch_rows;
+    const bool folds = table->folds_rows && (group->moments != nullptr || n >= kFewRows);
+    const double* rows[64];
+    uint32 filled = 0;
+    char* gathered = (char*)sink->gathered;
+    for (uint32 i = group->batch_head; i != 0; i = sink->chunk_next[i - 1]) {
+        if (!folds) {
+            memcpy(gathered, sink->chunk_rows[i - 1], sink->row_bytes);
+            gathered += sink->row_bytes;
+            continue;
+        }
+        rows[filled++] = sink->chunk_rows[i - 1];
+        if (filled == lengthof(rows)) {
+            group_fold_rows(table, group, rows, filled);
+            filled = 0;
+        }
+    }
+    if (filled > 0) group_fold_rows(table, group, rows, filled);
+    if (!folds && n > 0)
+        write_rows(&sink->writer, false, group->hash, group->key, group->key_length,
+                   sink->gathered, n, table->stride);
+    group->batch_rows = 0;
+    group->batch_head = 0;
+}
+
+// Groups the chunks of a batch and settles each group: the group's moments are touched once for all
+// its rows in the batch.
+void fold_batch(Sink* sink, Batch* batch) {
+    GroupTable* table = &sink->table;
+    uint32 n_touched = 0;
+    uint32 n = 0;
+    for (const char* p = batch->bytes; p < batch->bytes + batch->used;) {
+        ChunkHeader header;
+        memcpy(&header, p, sizeof header);
+        const char* key = p + sizeof header;
+        const char* payload = key + header.key_length;
+        bool found = false;
+        Group* group = group_table_lookup(table, header.hash, key, header.key_length, &found);
+        if (unlikely(header.kind == ChunkKind::info)) {
+            GroupInfo info;
+            memcpy(&info, payload, sizeof info);
+            group->info.n_null += info.n_null;
+            if (info.n_bad > 0)
+                group_note_bad(group, info.bad_column, info.bad_is_null != 0, info.n_bad);
+            p = payload + sizeof info;
+            continue;
+        }
+        if (group->batch_rows++ == 0) sink->touched[n_touched++] = group;
+        sink->chunk_rows[n] = (const double*)payload;
+        sink->chunk_next[n] = group->batch_head;
+        group->batch_head = ++n;
+        p = payload + sink->row_bytes;
+    }
+    for (uint32 i = 0; i < n_touched; i++) {
+        if (i + 1 < n_touched && sink->touched[i + 1]->moments != nullptr) {
+            const char* next = (const char*)sink->touched[i + 1]->moments;
+            for (Size at = 0; at < table->moments_doubles * sizeof(double) && at < 4096; at += 64)
+                __builtin_prefetch(next + at, 1);
+        }
+        settle_group(sink, sink->touched[i]);
+    }
+    batch->sparse = n >= 64 && n_touched * kSparseShare > n;
+    if (table->used_bytes > sink->table_budget) {
+        note_peak(sink);
+        write_table(&sink->writer, table);
     }
 }
 
-void pass_through(Sink* sink, uint64 hash, RowState state, int bad_column) {
-    const KeyCodec* codec = &sink->codec;
-    if (state == RowState::usable) {
-        write_rows(&sink->writer, is_held_out(sink->spec, sink->row), hash, codec->image,
-                   codec->length, sink->row, 1, sink->table.stride);
-        return;
+void end_batch(Sink* sink, int bucket) {
+    Batch* batch = &sink->batches[bucket];
+    if (batch->n == 0) return;
+    if (batch->sparse)
+        write_chunks(&sink->writer, bucket, batch->bytes, batch->used);
+    else
+        fold_batch(sink, batch);
+    sink->rows_unreported += batch->n;
+    batch->used = 0;
+    batch->n = 0;
+    if (sink->rows_unreported >= kRowsPerReport) publish_counts(sink);
+}
+
+// Appends a chunk of one row, or of what is wrong with a row, to its bucket's batch.
+void append_chunk(Sink* sink, uint64 hash, ChunkKind kind, const void* payload, Size bytes) {
+    const int bucket = bucket_of(hash, sink->segment->n_buckets);
+    const Size total = sizeof(ChunkHeader) + sink->codec.length + bytes;
+    Batch* batch = &sink->batches[bucket];
+    if (unlikely(batch->bytes == nullptr))
+        batch->bytes = (char*)MemoryContextAllocHuge(sink->context, sink->batch_bytes + 1024);
+    if (unlikely(batch->used + total > sink->batch_bytes)) end_batch(sink, bucket);
+    char* p = batch->bytes + batch->used;
+    ChunkHeader header = {};
+    header.hash = hash;
+    header.n = 1;
+    header.key_length = (uint16)sink->codec.length;
+    header.kind = kind;
+    memcpy(p, &header, sizeof header);
+    p += sizeof header;
+    for (uint32 i = 0; i < sink->codec.length; i += 8) memcpy(p + i, sink->codec.image + i, 8);
+    p += sink->codec.length;
+    for (Size i = 0; i < bytes; i += 8) memcpy(p + i, (const char*)payload + i, 8);
+    batch->used += (uint32)total;
+    batch->n++;
+    // Where the bucket's next row will go: it comes some hundred rows later, and its stores must not
+    // wait for memory then.
+    for (Size at = 64; at <= bytes + 128; at += 64) __builtin_prefetch(p + bytes + at, 1);
+}
+
+void add_unusable(Sink* sink, uint64 hash, RowState state, int column) {
+    GroupInfo info = {};
+    if (state == RowState::has_null && sink->spec->null_policy != core::NullPolicy::error) {
+        info.n_null = 1;
+        sink->skipped_unreported++;
+    } else {
+        info.n_bad = 1;
+        info.bad_column = column;
+        info.bad_is_null = state == RowState::has_null ? 1 : 0;
     }
-    Group* group = sink->scratch_group;
-    memset(group, 0, sizeof *group);
-    group->hash = hash;
-    group->key = codec->image;
-    group->key_length = codec->length;
-    note_unusable(sink, group, state, bad_column);
-    write_info(&sink->writer, group);
+    append_chunk(sink, hash, ChunkKind::info, &info, sizeof info);
 }
 
 void add_row(Sink* sink, const NullableDatum* values) {
@@ -255,53 +373,28 @@ void add_row(Sink* sink, const NullableDatum* values) {
                         errmsg("partition key of %u bytes is longer than %u bytes",
                                sink->codec.length, kMaxKeyLength),
                         errhint("Partition by a shorter column, such as an id or a hash.")));
-    const RowState state = read_row(sink, values + spec->n_keys, &bad_column);
-    sink->rows_since_flush++;
-    if (++sink->rows_unreported >= kRowsPerReport) publish_counts(sink);
-    if (sink->passes_through) {
-        pass_through(sink, hash, state, bad_column);
-        return;
-    }
-    bool found = false;
-    Group* group =
-        group_table_lookup(&sink->table, hash, sink->codec.image, sink->codec.length, &found);
+    const RowState state = read_row(sink, values + spec->n_keys, sink->row, &bad_column);
     if (unlikely(state != RowState::usable)) {
-        note_unusable(sink, group, state, bad_column);
+        add_unusable(sink, hash, state, bad_column);
+    } else if (is_held_out(spec, sink->row)) {
+        write_rows(&sink->writer, true, hash, sink->codec.image, sink->codec.length, sink->row, 1,
+                   sink->table.stride);
+        sink->rows_unreported++;
     } else {
-        const Size bytes = (Size)sink->table.stride * sizeof(double);
-        group->n_rows++;
-        if (spec->has_time) {
-            int64 time;
-            memcpy(&time, &sink->row[spec->n_features + 1], sizeof time);
-            group_see_time(group, time);
-        }
-        if (is_held_out(spec, sink->row)) {
-            if (group->n_hold >= sink->table.block_rows) {
-                write_rows(&sink->writer, true, group->hash, group->key, group->key_length,
-                           group->hold, group->n_hold, sink->table.stride);
-                group->n_hold = 0;
-            }
-            memcpy(group_hold_slot(&sink->table, group), sink->row, bytes);
-        } else {
-            if (spec->exchange == Exchange::rows && group->n_train >= kRowsExchangeBlock) {
-                write_rows(&sink->writer, false, group->hash, group->key, group->key_length,
-                           group->train, group->n_train, sink->table.stride);
-                group->n_train = 0;
-            }
-            memcpy(group_train_slot(&sink->table, group), sink->row, bytes);
-        }
+        append_chunk(sink, hash, ChunkKind::rows, sink->row, sink->row_bytes);
     }
-    if (unlikely(sink->table.used_bytes > sink->table_budget)) flush_table(sink);
 }
 
 // Ends a live sink: everything to the files, memory back; leaves a summary.
 void finish_sink(Sink* sink, int64 rows) {
-    publish_counts(sink);
-    if (!sink->passes_through) {
-        note_peak(sink);
-        write_table(&sink->writer, &sink->table);
-        group_table_free(&sink->table);
+    for (int bucket = 0; bucket < sink->segment->n_buckets; bucket++) {
+        end_batch(sink, bucket);
+        if (sink->batches[bucket].bytes != nullptr) pfree(sink->batches[bucket].bytes);
     }
+    publish_counts(sink);
+    note_peak(sink);
+    write_table(&sink->writer, &sink->table);
+    group_table_free(&sink->table);
     chunk_writer_finish(&sink->writer);
     levels_write(&sink->levels, sink->segment, sink->writer.process);
     sink->live = false;

@@ -71,6 +71,7 @@ int choose_buckets(const RunSpec* spec, double rows, int workers) {
     int buckets = 16;
     while (buckets < kMaxBuckets && (buckets * kBucketBytes < bytes || buckets < workers * 8))
         buckets *= 2;
+    while (buckets > 4 && (Size)buckets * kBucketOverhead > spec->budget_bytes / 2) buckets /= 2;
     return buckets;
 }
 
@@ -451,6 +452,7 @@ Datum many_train_many_models(PG_FUNCTION_ARGS) {
     PreventCommandIfReadOnly("train_many_models()");
     MemoryContext caller = CurrentMemoryContext;
     engine::read_arguments(fcinfo, &arguments);
+    registry::hold_extension();
     if (SPI_connect() != SPI_OK_CONNECT) elog(ERROR, "SPI_connect failed");
     registry::ModelSet* stored = arguments.model_set == nullptr
                                      ? nullptr

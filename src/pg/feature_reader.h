@@ -17,7 +17,7 @@ struct FeatureReader {
     Oid type;  // base type
     FeatureKind kind;
     bool is_enum;
-    Oid last_enum;          // enum: label of the value read last
+    Oid last_enum;  // enum: label of the value read last
     NameData last_label;
 };
 

@@ -24,8 +24,7 @@ constexpr AlgorithmName kAlgorithms[] = {
     {core::Algorithm::elastic_net, "elastic_net"},
 };
 
-const char* const kAlgorithmList =
-    "\"linear_regression\", \"ridge\", \"lasso\", \"elastic_net\"";
+const char* const kAlgorithmList = "\"linear_regression\", \"ridge\", \"lasso\", \"elastic_net\"";
 
 void set_lambda(LearnerOptions* options, const JsonbValue* value) {
     static const char* const valid = "a number of at least 0, or \"auto\"";
@@ -73,9 +72,9 @@ bool algorithm_from_name(const char* name, core::Algorithm* algorithm) {
 
 void set_learner_algorithm(LearnerOptions* options, const char* name) {
     if (!algorithm_from_name(name, &options->algorithm))
-        ereport(ERROR, (errcode(ERRCODE_INVALID_PARAMETER_VALUE),
-                        errmsg("unknown algorithm \"%s\"", name),
-                        errhint("Valid algorithms are %s.", kAlgorithmList)));
+        ereport(ERROR,
+                (errcode(ERRCODE_INVALID_PARAMETER_VALUE), errmsg("unknown algorithm \"%s\"", name),
+                 errhint("Valid algorithms are %s.", kAlgorithmList)));
 }
 
 bool set_learner_option(LearnerOptions* options, const char* key, const JsonbValue* value) {
@@ -98,16 +97,15 @@ bool set_learner_option(LearnerOptions* options, const char* key, const JsonbVal
             reset ? defaults.alpha : option_float8(key, value, 0, 1, "a number from 0 to 1");
     } else if (strcmp(key, "cv_folds") == 0) {
         options->cv_folds_set = !reset;
-        options->cv_folds =
-            reset ? 0
-                  : static_cast<int>(option_int64(key, value, 2, kMaxCvFolds,
-                                                  "an integer from 2 to 100"));
+        options->cv_folds = reset ? 0
+                                  : static_cast<int>(option_int64(key, value, 2, kMaxCvFolds,
+                                                                  "an integer from 2 to 100"));
     } else if (strcmp(key, "min_rows") == 0) {
         options->min_rows =
             reset ? -1 : option_int64(key, value, 1, PG_INT64_MAX, "an integer of at least 1");
     } else if (strcmp(key, "seed") == 0) {
-        options->seed = reset ? 0 : option_int64(key, value, PG_INT64_MIN, PG_INT64_MAX,
-                                                 "a 64-bit integer");
+        options->seed =
+            reset ? 0 : option_int64(key, value, PG_INT64_MIN, PG_INT64_MAX, "a 64-bit integer");
     } else {
         return false;
     }
@@ -120,8 +118,9 @@ void finish_learner_options(LearnerOptions* options) {
     switch (algorithm) {
         case core::Algorithm::linear_regression:
             if (options->lambda_auto || options->lambda != 0)
-                raise_conflict("lambda", algorithm,
-                               "Choose \"ridge\", \"lasso\" or \"elastic_net\" for a penalised fit.");
+                raise_conflict(
+                    "lambda", algorithm,
+                    "Choose \"ridge\", \"lasso\" or \"elastic_net\" for a penalised fit.");
             break;
         case core::Algorithm::ridge:
             break;
@@ -163,9 +162,8 @@ char* jsonb_value_text(const JsonbValue* value) {
             appendStringInfoString(&text, value->val.boolean ? "true" : "false");
             break;
         case jbvNumeric:
-            appendStringInfoString(
-                &text, DatumGetCString(DirectFunctionCall1(
-                           numeric_out, NumericGetDatum(value->val.numeric))));
+            appendStringInfoString(&text, DatumGetCString(DirectFunctionCall1(
+                                              numeric_out, NumericGetDatum(value->val.numeric))));
             break;
         case jbvString:
             escape_json(&text, pnstrdup(value->val.string.val, value->val.string.len));
@@ -187,8 +185,7 @@ void raise_option_value(const char* key, const JsonbValue* value, const char* va
 }
 
 void raise_unknown_option(const char* key, const char* valid_keys) {
-    ereport(ERROR, (errcode(ERRCODE_INVALID_PARAMETER_VALUE),
-                    errmsg("unknown option \"%s\"", key),
+    ereport(ERROR, (errcode(ERRCODE_INVALID_PARAMETER_VALUE), errmsg("unknown option \"%s\"", key),
                     errhint("Valid options are %s.", valid_keys)));
     pg_unreachable();
 }

@@ -69,14 +69,18 @@ bool text_is_canonical(const KeyColumn* column) {
 // Under settings that make every output function's text independent of the session's.
 char* output_under_fixed_settings(KeyColumn* column, Datum value) {
     static const char* const settings[][2] = {
-        {"DateStyle", "ISO"},      {"IntervalStyle", "postgres"}, {"TimeZone", "UTC"},
-        {"bytea_output", "hex"},   {"extra_float_digits", "3"},   {"lc_monetary", "C"},
+        {"DateStyle", "ISO"},
+        {"IntervalStyle", "postgres"},
+        {"TimeZone", "UTC"},
+        {"bytea_output", "hex"},
+        {"extra_float_digits", "3"},
+        {"lc_monetary", "C"},
         {"search_path", "pg_catalog, pg_temp"},
     };
     const int level = NewGUCNestLevel();
     for (const auto& setting : settings)
-        (void)set_config_option(setting[0], setting[1], PGC_USERSET, PGC_S_SESSION,
-                                GUC_ACTION_SAVE, true, 0, false);
+        (void)set_config_option(setting[0], setting[1], PGC_USERSET, PGC_S_SESSION, GUC_ACTION_SAVE,
+                                true, 0, false);
     char* text = OutputFunctionCall(&column->output, value);
     AtEOXact_GUC(true, level);
     return text;
@@ -103,8 +107,8 @@ char* timestamp_text(Timestamp timestamp, bool with_zone) {
     struct pg_tm tm = {};
     fsec_t fsec;
     if (timestamp2tm(timestamp, nullptr, &tm, &fsec, nullptr, nullptr) != 0)
-        ereport(ERROR, (errcode(ERRCODE_DATETIME_VALUE_OUT_OF_RANGE),
-                        errmsg("timestamp out of range")));
+        ereport(ERROR,
+                (errcode(ERRCODE_DATETIME_VALUE_OUT_OF_RANGE), errmsg("timestamp out of range")));
     tm.tm_isdst = 0;
     EncodeDateTime(&tm, fsec, with_zone, 0, nullptr, USE_ISO_DATES, text);
     return text;
@@ -247,10 +251,10 @@ Datum parse_value(const KeyColumn* column, const JsonbValue* value) {
             text = pstrdup(value->val.boolean ? "true" : "false");
             break;
         default:
-            ereport(ERROR, (errcode(ERRCODE_INVALID_PARAMETER_VALUE),
-                            errmsg("the key's value for column \"%s\" is not a plain value",
-                                   column->name),
-                            errhint("Write it as a string, a number, true, false or null.")));
+            ereport(ERROR,
+                    (errcode(ERRCODE_INVALID_PARAMETER_VALUE),
+                     errmsg("the key's value for column \"%s\" is not a plain value", column->name),
+                     errhint("Write it as a string, a number, true, false or null.")));
     }
     Oid input;
     Oid parameter;
@@ -266,18 +270,16 @@ void key_column_init(KeyColumn* column, const char* name, Oid type, Oid collatio
     column->type = type;
     column->base_type = getBaseType(type);
     column->collation = collation;
-    get_typlenbyvalalign(column->base_type, &column->typlen, &column->typbyval,
-                         &column->typalign);
+    get_typlenbyvalalign(column->base_type, &column->typlen, &column->typbyval, &column->typalign);
     TypeCacheEntry* entry =
         lookup_type_cache(column->base_type, TYPECACHE_EQ_OPR_FINFO | TYPECACHE_HASH_PROC);
     if (!OidIsValid(entry->eq_opr_finfo.fn_oid) || !OidIsValid(entry->hash_proc))
-        ereport(ERROR,
-                (errcode(ERRCODE_UNDEFINED_FUNCTION),
-                 errmsg("column \"%s\" of type %s cannot be a partition column", name,
-                        format_type_be(type)),
-                 errdetail("The type has no %s.",
-                           OidIsValid(entry->eq_opr_finfo.fn_oid) ? "hash function"
-                                                                  : "equality operator")));
+        ereport(ERROR, (errcode(ERRCODE_UNDEFINED_FUNCTION),
+                        errmsg("column \"%s\" of type %s cannot be a partition column", name,
+                               format_type_be(type)),
+                        errdetail("The type has no %s.", OidIsValid(entry->eq_opr_finfo.fn_oid)
+                                                             ? "hash function"
+                                                             : "equality operator")));
     fmgr_info(entry->eq_opr_finfo.fn_oid, &column->equal);
     Oid output;
     bool is_varlena;
@@ -348,14 +350,13 @@ int64 key_hash(KeyColumn* columns, int n, const Datum* values, const bool* nulls
 
 void key_from_jsonb(KeyColumn* columns, int n, Jsonb* key, Datum* values, bool* nulls) {
     if (!JB_ROOT_IS_OBJECT(key))
-        ereport(ERROR, (errcode(ERRCODE_INVALID_PARAMETER_VALUE),
-                        errmsg("the key must be a JSON object"),
-                        errhint("Its columns are %s.", column_list(columns, n))));
+        ereport(ERROR,
+                (errcode(ERRCODE_INVALID_PARAMETER_VALUE), errmsg("the key must be a JSON object"),
+                 errhint("Its columns are %s.", column_list(columns, n))));
     for (int i = 0; i < n; ++i) {
         JsonbValue space;
-        const JsonbValue* value =
-            getKeyJsonValueFromContainer(&key->root, columns[i].name,
-                                         static_cast<int>(strlen(columns[i].name)), &space);
+        const JsonbValue* value = getKeyJsonValueFromContainer(
+            &key->root, columns[i].name, static_cast<int>(strlen(columns[i].name)), &space);
         if (value == nullptr)
             ereport(ERROR, (errcode(ERRCODE_INVALID_PARAMETER_VALUE),
                             errmsg("the key has no value for column \"%s\"", columns[i].name),
@@ -374,12 +375,12 @@ void key_from_jsonb(KeyColumn* columns, int n, Jsonb* key, Datum* values, bool* 
             known = strlen(columns[i].name) == static_cast<size_t>(name.val.string.len) &&
                     memcmp(columns[i].name, name.val.string.val, name.val.string.len) == 0;
         if (!known)
-            ereport(ERROR, (errcode(ERRCODE_INVALID_PARAMETER_VALUE),
-                            errmsg("the key's column \"%s\" is not a partition column",
-                                   pnstrdup(name.val.string.val, name.val.string.len)),
-                            n == 0 ? errhint("The model set has one model: the key is {}.")
-                                   : errhint("The key's columns are %s.",
-                                             column_list(columns, n))));
+            ereport(ERROR,
+                    (errcode(ERRCODE_INVALID_PARAMETER_VALUE),
+                     errmsg("the key's column \"%s\" is not a partition column",
+                            pnstrdup(name.val.string.val, name.val.string.len)),
+                     n == 0 ? errhint("The model set has one model: the key is {}.")
+                            : errhint("The key's columns are %s.", column_list(columns, n))));
     }
 }
 
@@ -390,8 +391,7 @@ bool keys_equal(KeyColumn* columns, int n, const Datum* a, const bool* a_null, c
             if (a_null[i] != b_null[i]) return false;
             continue;
         }
-        if (!DatumGetBool(
-                FunctionCall2Coll(&columns[i].equal, columns[i].collation, a[i], b[i])))
+        if (!DatumGetBool(FunctionCall2Coll(&columns[i].equal, columns[i].collation, a[i], b[i])))
             return false;
     }
     return true;

@@ -18,7 +18,7 @@ namespace many::registry {
 
 struct KeyColumn {
     const char* name;
-    Oid type;        // as declared (may be a domain)
+    Oid type;  // as declared (may be a domain)
     Oid base_type;
     Oid collation;
     int16 typlen;

@@ -4,6 +4,11 @@
 
 #include "pg/source.h"
 
+extern "C" {
+#include "catalog/pg_extension.h"
+#include "storage/lmgr.h"
+}
+
 namespace many::registry {
 
 namespace {
@@ -41,8 +46,9 @@ char* version_list(const char* model_set) {
     Oid types[1] = {TEXTOID};
     Datum values[1] = {CStringGetTextDatum(model_set)};
     SPI_execute_with_args(
-        "SELECT pg_catalog.string_agg(version::text, ', ' ORDER BY version) "
-        "FROM many_models.runs WHERE model_set = $1 AND kind = 'train'",
+        "SELECT pg_catalog.string_agg(version::pg_catalog.text, ', ' ORDER BY version) "
+        "FROM many_models.runs WHERE model_set OPERATOR(pg_catalog.=) $1 "
+        "AND kind OPERATOR(pg_catalog.=) 'train'",
         1, types, values, nullptr, true, 1);
     char* list = SPI_processed > 0 ? column_string(1) : nullptr;
     return list != nullptr ? list : pstrdup("none");
@@ -56,6 +62,12 @@ Oid registry_owner() {
     const Oid owner = ((Form_pg_class)GETSTRUCT(tuple))->relowner;
     ReleaseSysCache(tuple);
     return owner;
+}
+
+void hold_extension() {
+    const Oid extension = get_extension_oid("many_models", false);
+    LockDatabaseObject(ExtensionRelationId, extension, 0, AccessShareLock);
+    (void)get_extension_oid("many_models", false);  // raises when it was dropped meanwhile
 }
 
 void enter_registry(RegistryRights* rights) {

@@ -22,6 +22,10 @@ struct RegistryRights {
 void enter_registry(RegistryRights* rights);
 void leave_registry(const RegistryRights* rights);
 
+// Keeps DROP EXTENSION waiting until the end of the transaction. Without it the two lock the
+// extension's objects in different orders, and a long run may be what a deadlock ends.
+void hold_extension();
+
 // A stored definition, palloc'd in the current context. Arrays as text[] Datums of C strings.
 struct ModelSet {
     const char* name;

@@ -98,8 +98,8 @@ FitState* checked_state(Datum value) {
     if (VARATT_IS_EXTENDED(state) || !PointerIsAligned(state, double))
         state = reinterpret_cast<FitState*>(PG_DETOAST_DATUM_COPY(value));
     if (VARSIZE(state) < sizeof(FitState) || state->magic != kStateMagic ||
-        state->n_features < -1 || state->n_features > kMaxFeatures ||
-        state->options.cv_folds < 0 || state->options.cv_folds > pg::kMaxCvFolds ||
+        state->n_features < -1 || state->n_features > kMaxFeatures || state->options.cv_folds < 0 ||
+        state->options.cv_folds > pg::kMaxCvFolds ||
         VARSIZE(state) != state_size(state->n_features, &state->options))
         raise_bad_state();
     return state;
@@ -116,8 +116,7 @@ void parse_options(Jsonb* json, StoredOptions* stored) {
             pg::set_learner_algorithm(&options,
                                       pg::option_string(key, &value, "the name of an algorithm"));
         else if (!pg::set_learner_option(&options, key, &value))
-            pg::raise_unknown_option(
-                key, psprintf("\"algorithm\", %s", pg::kLearnerOptionKeys));
+            pg::raise_unknown_option(key, psprintf("\"algorithm\", %s", pg::kLearnerOptionKeys));
     }
     pg::finish_learner_options(&options);
     memset(stored, 0, sizeof *stored);
@@ -160,8 +159,8 @@ void read_options(FunctionCallInfo fcinfo, FitCall* call) {
 FitCall* fit_call(FunctionCallInfo fcinfo) {
     auto* call = static_cast<FitCall*>(fcinfo->flinfo->fn_extra);
     if (call == nullptr) {
-        call = static_cast<FitCall*>(
-            MemoryContextAllocZero(fcinfo->flinfo->fn_mcxt, sizeof(FitCall)));
+        call =
+            static_cast<FitCall*>(MemoryContextAllocZero(fcinfo->flinfo->fn_mcxt, sizeof(FitCall)));
         fcinfo->flinfo->fn_extra = call;
     }
     return call;
@@ -216,10 +215,10 @@ void add_row(FunctionCallInfo fcinfo, FitCall* call, FitState* state, ArrayType*
     const core::MomentLayout layout(p + 1);
     double* moments = state->moments();
     if (state->options.cv_folds > 0) {
-        const uint64 hash = core::row_hash(row, static_cast<Size>(p) + 1,
-                                           static_cast<uint64>(state->options.seed));
-        moments += layout.doubles() *
-                   static_cast<Size>(core::fold_of(hash, state->options.cv_folds));
+        const uint64 hash =
+            core::row_hash(row, static_cast<Size>(p) + 1, static_cast<uint64>(state->options.seed));
+        moments +=
+            layout.doubles() * static_cast<Size>(core::fold_of(hash, state->options.cv_folds));
     }
     core::moments_add_rows(moments, layout, row, 1, static_cast<Size>(p) + 1);
 }
@@ -275,8 +274,8 @@ core::FitStatus finish_group(const FitState* state) {
         core::FitStatus status = core::FitStatus::ok;
         const bool fine = wall::across_wall(&error, [&] {
             FitContext* context = context_for(state);
-            context->trainer.finish(state->moments(), nullptr, group_options(state->options),
-                                    stop, context->result);
+            context->trainer.finish(state->moments(), nullptr, group_options(state->options), stop,
+                                    context->result);
             status = context->result.status;
         });
         CHECK_FOR_INTERRUPTS();
@@ -328,8 +327,9 @@ Datum final_value(const FitState* state) {
 
 void require_aggregate(FunctionCallInfo fcinfo, const char* name) {
     if (AggCheckCallContext(fcinfo, nullptr) == 0)
-        ereport(ERROR, (errcode(ERRCODE_FEATURE_NOT_SUPPORTED),
-                        errmsg("%s is part of the aggregate fit and cannot be called alone", name)));
+        ereport(ERROR,
+                (errcode(ERRCODE_FEATURE_NOT_SUPPORTED),
+                 errmsg("%s is part of the aggregate fit and cannot be called alone", name)));
 }
 
 }  // namespace

@@ -10,6 +10,7 @@
 
 extern "C" {
 #include "common/hashfn.h"
+#include "port/pg_bitutils.h"
 }
 
 namespace many::serving {
@@ -43,7 +44,9 @@ void on_relation_change(Datum, Oid relation) {
         if (relation == watched) cache.stale = true;
 }
 
-void on_role_change(Datum, int, uint32) { cache.stale = true; }
+void on_role_change(Datum, int, uint32) {
+    cache.stale = true;
+}
 
 void watch_relations() {
     static const char* const names[] = {"model_sets", "runs", "model_store"};
@@ -76,10 +79,10 @@ void empty_cache() {
 // --- The hash table ---------------------------------------------------------------------------
 
 uint32 entry_hash(Oid user, const char* name, int name_length, const char* key, int key_length) {
-    const uint64 h = hash_bytes_extended(reinterpret_cast<const unsigned char*>(key), key_length,
-                                         user);
-    return static_cast<uint32>(hash_bytes_extended(reinterpret_cast<const unsigned char*>(name),
-                                                   name_length, h));
+    const uint64 h =
+        hash_bytes_extended(reinterpret_cast<const unsigned char*>(key), key_length, user);
+    return static_cast<uint32>(
+        hash_bytes_extended(reinterpret_cast<const unsigned char*>(name), name_length, h));
 }
 
 CachedModel* find_entry(uint32 hash, Oid user, const char* name, int name_length, const char* key,
@@ -94,7 +97,9 @@ CachedModel* find_entry(uint32 hash, Oid user, const char* name, int name_length
     return nullptr;
 }
 
-CachedModel* entry_of(dlist_node* node) { return reinterpret_cast<CachedModel*>(node); }
+CachedModel* entry_of(dlist_node* node) {
+    return reinterpret_cast<CachedModel*>(node);
+}
 
 void link_entry(CachedModel* entry) {
     CachedModel** bucket = &cache.buckets[entry->hash & (cache.n_buckets - 1)];
@@ -114,8 +119,8 @@ void drop_entry(CachedModel* entry) {
 
 void grow_buckets() {
     const uint32 n = cache.n_buckets == 0 ? kFirstBuckets : cache.n_buckets * 2;
-    auto** buckets = static_cast<CachedModel**>(
-        MemoryContextAllocZero(cache.context, sizeof(CachedModel*) * n));
+    auto** buckets =
+        static_cast<CachedModel**>(MemoryContextAllocZero(cache.context, sizeof(CachedModel*) * n));
     CachedModel** old = cache.buckets;
     cache.buckets = buckets;
     cache.n_buckets = n;
@@ -126,7 +131,8 @@ void grow_buckets() {
 
 void make_room(Size bytes) {
     const Size limit = static_cast<Size>(many_model_cache_kb) * 1024;
-    while (cache.n_models > 0 && cache.bytes + bytes > limit)
+    const Size fixed = sizeof(CachedModel*) * cache.n_buckets;
+    while (cache.n_models > 0 && cache.bytes + fixed + bytes > limit)
         drop_entry(entry_of(dlist_tail_node(&cache.recent)));
 }
 
@@ -153,8 +159,8 @@ void init_feature(CachedFeature* feature, const char* name, const char* type) {
 
 // Built in a context of its own, which becomes the cache's when it is complete.
 CachedSet* cache_set(Oid user, const registry::TrainingRun* run) {
-    const MemoryContext context = AllocSetContextCreate(
-        CurrentMemoryContext, "many_models cached set", ALLOCSET_SMALL_SIZES);
+    const MemoryContext context =
+        AllocSetContextCreate(CurrentMemoryContext, "many_models cached set", ALLOCSET_SMALL_SIZES);
     const MemoryContext old = MemoryContextSwitchTo(context);
     auto* set = static_cast<CachedSet*>(palloc0(sizeof(CachedSet)));
     set->user = user;
@@ -238,7 +244,7 @@ CachedModel* cache_model(uint32 hash, Oid user, const text* model_set, Jsonb* ke
     const Size key_length = VARSIZE(key) - VARHDRSZ;
     const Size model_length = model == nullptr ? 0 : VARSIZE_ANY_EXHDR(model);
     const Size bytes = sizeof(CachedModel) + MAXALIGN(name_length + key_length) + model_length;
-    make_room(bytes);
+    make_room(pg_nextpower2_size_t(bytes));  // what the allocator takes for small chunks
     if (cache.n_models >= cache.n_buckets) grow_buckets();
     auto* entry = static_cast<CachedModel*>(MemoryContextAlloc(cache.context, bytes));
     memset(static_cast<void*>(entry), 0, sizeof(CachedModel));
@@ -248,14 +254,14 @@ CachedModel* cache_model(uint32 hash, Oid user, const text* model_set, Jsonb* ke
     entry->name_length = static_cast<int>(name_length);
     entry->key_length = static_cast<int>(key_length);
     entry->model_length = model_length;
-    entry->bytes = bytes;
+    entry->bytes = GetMemoryChunkSpace(entry);
     memcpy(entry->name(), VARDATA_ANY(model_set), name_length);
     memcpy(entry->key(), VARDATA(key), key_length);
     if (model_length > 0) memcpy(entry->model(), VARDATA_ANY(model), model_length);
     dlist_push_head(&cache.recent, &entry->recent);
     link_entry(entry);
     ++cache.n_models;
-    cache.bytes += bytes;
+    cache.bytes += entry->bytes;
     return entry;
 }
 
@@ -286,9 +292,7 @@ CachedModel* load_model(uint32 hash, const text* model_set, Jsonb* key) {
         entry = cache_model(hash, user, model_set, key, set, model);
     }
     PG_FINALLY();
-    {
-        cache.loading = nested;
-    }
+    { cache.loading = nested; }
     PG_END_TRY();
     if (fresh) PopActiveSnapshot();
     SPI_finish();

@@ -26,7 +26,7 @@ void put_term(const Terms* terms, text* name, double estimate, double std_error)
     bool nulls[kColumns] = {};
     const core::CoefficientInference inference =
         core::infer(estimate, std_error, terms->df_residual, terms->level);
-    const double numbers[] = {estimate,         std_error,       inference.t_value,
+    const double numbers[] = {estimate,          std_error,       inference.t_value,
                               inference.p_value, inference.lower, inference.upper};
     values[0] = PointerGetDatum(name);
     for (int i = 0; i < 6; ++i) {

@@ -55,7 +55,9 @@ struct ModelTable {
 
 namespace {
 
-bool is_integer(Oid type) { return type == INT2OID || type == INT4OID || type == INT8OID; }
+bool is_integer(Oid type) {
+    return type == INT2OID || type == INT4OID || type == INT8OID;
+}
 
 bool is_bits(Oid type) {
     switch (type) {
@@ -142,7 +144,8 @@ char* models_query(const ModelTable* table, int64 storage, int64 run_id) {
     }
     appendStringInfo(&query,
                      " FROM many_models.model_store AS k WHERE k.storage "
-                     "OPERATOR(pg_catalog.=) '" INT64_FORMAT "'::pg_catalog.int8 AND k.run_id "
+                     "OPERATOR(pg_catalog.=) '" INT64_FORMAT
+                     "'::pg_catalog.int8 AND k.run_id "
                      "OPERATOR(pg_catalog.=) '" INT64_FORMAT "'::pg_catalog.int8",
                      storage, run_id);
     return query.data;
@@ -184,8 +187,8 @@ void open_entry(ModelTable* table, Datum model, ModelEntry* entry) {
 void grow(ModelTable* table) {
     const uint32 capacity = table->capacity == 0 ? 1024 : table->capacity * 2;
     const Size n_keys = static_cast<Size>(table->n_keys);
-    auto* entries = static_cast<ModelEntry*>(
-        palloc_extended(sizeof(ModelEntry) * capacity, MCXT_ALLOC_HUGE));
+    auto* entries =
+        static_cast<ModelEntry*>(palloc_extended(sizeof(ModelEntry) * capacity, MCXT_ALLOC_HUGE));
     auto* keys = static_cast<NullableDatum*>(
         palloc_extended(sizeof(NullableDatum) * (capacity * n_keys + 1), MCXT_ALLOC_HUGE));
     auto* slots = static_cast<Slot*>(

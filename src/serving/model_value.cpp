@@ -70,8 +70,8 @@ bool check_model_bytes(const char* data, Size length, core::LinearModelView* vie
     }
     wall::WallError error;
     if (!wall::across_wall(&error, [&] {
-            *view = core::LinearModelView::open(data, length,
-                                                core::LinearModelView::Check::checksum);
+            *view =
+                core::LinearModelView::open(data, length, core::LinearModelView::Check::checksum);
         }))
         wall::raise_wall_error(&error);
     return true;

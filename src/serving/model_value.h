@@ -44,7 +44,6 @@ bool read_model_error(const char* data, Size length, ModelError* error);
 
 // New values, palloc'd.
 Datum make_model_value(const unsigned char* model, Size length);
-Datum make_error_value(core::FitStatus status, int64 n_rows, const char* message,
-                       const char* hint);
+Datum make_error_value(core::FitStatus status, int64 n_rows, const char* message, const char* hint);
 
 }  // namespace many::serving

@@ -60,10 +60,10 @@ core::Score score_array(const core::LinearModelView& view, const ArrayType* feat
     core::Score score;
     wall::WallError error;
     if (!wall::across_wall(&error, [&] {
-            score = values != nullptr
-                        ? view.score(values)
-                        : view.score_numeric(
-                              reinterpret_cast<const double*>(ARR_DATA_PTR(features)));
+            score =
+                values != nullptr
+                    ? view.score(values)
+                    : view.score_numeric(reinterpret_cast<const double*>(ARR_DATA_PTR(features)));
         }))
         wall::raise_wall_error(&error);
     return score;

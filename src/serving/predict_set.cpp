@@ -22,10 +22,10 @@ char* feature_list(const CachedSet* set) {
 }
 
 [[noreturn]] void raise_missing(const CachedSet* set, const CachedFeature* feature) {
-    ereport(ERROR, (errcode(ERRCODE_INVALID_PARAMETER_VALUE),
-                    errmsg("features has no \"%s\"", feature->name),
-                    errhint("The features are %s; null stands for a missing value.",
-                            feature_list(set))));
+    ereport(
+        ERROR,
+        (errcode(ERRCODE_INVALID_PARAMETER_VALUE), errmsg("features has no \"%s\"", feature->name),
+         errhint("The features are %s; null stands for a missing value.", feature_list(set))));
     pg_unreachable();
 }
 
@@ -40,8 +40,7 @@ double parse_number(const CachedFeature* feature, const JsonbValue* value) {
     if (value->type != jbvString) raise_kind(feature, value);
     char* text = pnstrdup(value->val.string.val, value->val.string.len);
     return pg::feature_number(
-        &feature->reader,
-        OidInputFunctionCall(feature->input, text, feature->input_parameter, -1));
+        &feature->reader, OidInputFunctionCall(feature->input, text, feature->input_parameter, -1));
 }
 
 double number_of(const CachedFeature* feature, const JsonbValue* value) {
@@ -66,8 +65,8 @@ void read_feature(const CachedSet* set, int i, Jsonb* features) {
     const CachedFeature* feature = &set->features[i];
     core::FeatureValue* to = &set->values[i];
     JsonbValue space;
-    const JsonbValue* value = getKeyJsonValueFromContainer(&features->root, feature->name,
-                                                           feature->name_length, &space);
+    const JsonbValue* value =
+        getKeyJsonValueFromContainer(&features->root, feature->name, feature->name_length, &space);
     if (value == nullptr) raise_missing(set, feature);
     *to = core::FeatureValue{};
     if (value->type == jbvNull) {
@@ -86,9 +85,9 @@ void read_feature(const CachedSet* set, int i, Jsonb* features) {
 core::Score score_entry(CachedModel* entry, Jsonb* features) {
     const CachedSet* set = entry->set;
     if (!JB_ROOT_IS_OBJECT(features))
-        ereport(ERROR, (errcode(ERRCODE_INVALID_PARAMETER_VALUE),
-                        errmsg("features must be a JSON object"),
-                        errhint("The features are %s.", feature_list(set))));
+        ereport(ERROR,
+                (errcode(ERRCODE_INVALID_PARAMETER_VALUE), errmsg("features must be a JSON object"),
+                 errhint("The features are %s.", feature_list(set))));
     for (int i = 0; i < set->n_features; ++i) read_feature(set, i, features);
     core::Score score;
     score.code = core::ScoreCode::no_model;
@@ -102,8 +101,7 @@ core::Score score_entry(CachedModel* entry, Jsonb* features) {
             if (opened) score = view.score(set->values);
         }))
         wall::raise_wall_error(&error);
-    if (!opened)
-        ereport(ERROR, (errcode(ERRCODE_DATA_CORRUPTED), errmsg("damaged model value")));
+    if (!opened) ereport(ERROR, (errcode(ERRCODE_DATA_CORRUPTED), errmsg("damaged model value")));
     return score;
 }
 

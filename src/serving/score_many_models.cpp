@@ -75,8 +75,8 @@ void read_arguments(FunctionCallInfo fcinfo, ScoreArguments* a) {
     a->source = text_at(1);
     a->into_table = text_at(2);
     if (!PG_ARGISNULL(3))
-        a->id_columns = pg::text_array_to_strings(PG_GETARG_ARRAYTYPE_P(3), "id_columns",
-                                                  &a->n_id_columns);
+        a->id_columns =
+            pg::text_array_to_strings(PG_GETARG_ARRAYTYPE_P(3), "id_columns", &a->n_id_columns);
     a->version = PG_ARGISNULL(4) ? 0 : PG_GETARG_INT32(4);
     if (!PG_ARGISNULL(4) && a->version < 1)
         ereport(ERROR, (errcode(ERRCODE_INVALID_PARAMETER_VALUE),
@@ -150,17 +150,16 @@ void run_query(const ScoreSpec* spec, ScoreReceiver* receiver, int workers, Scor
         if (code < 0) elog(ERROR, "scoring failed: %s", SPI_result_code_string(code));
     }
     PG_FINALLY();
-    {
-        XactReadOnly = was_read_only;
-    }
+    { XactReadOnly = was_read_only; }
     PG_END_TRY();
     const int64 expected = static_cast<int64>(SPI_processed);
     SPI_freeplan(plan);
     AtEOXact_GUC(true, guc_level);
     run->counts = score_receiver_finish(receiver);
     if (run->counts.rows != expected)
-        elog(ERROR, "the scoring query returned " INT64_FORMAT " rows, " INT64_FORMAT
-             " were written", expected, run->counts.rows);
+        elog(ERROR,
+             "the scoring query returned " INT64_FORMAT " rows, " INT64_FORMAT " were written",
+             expected, run->counts.rows);
 }
 
 Datum interval_between(TimestampTz from, TimestampTz to) {
@@ -173,10 +172,11 @@ void record_run(const ScoreArguments* a, const ScoreSpec* spec, const Prediction
                 const ScoreRun* run, TimestampTz finished) {
     const registry::TrainingRun* trained = spec->run;
     constexpr int kColumns = 21;
-    const Oid types[kColumns] = {INT8OID, TEXTOID, INT4OID, OIDOID, TIMESTAMPTZOID, TIMESTAMPTZOID,
-                                 INTERVALOID, INT8OID, INT8OID, INT8OID, INT4OID, TEXTOID, TEXTOID,
-                                 TEXTARRAYOID, TEXTARRAYOID, TEXTOID, TEXTARRAYOID, TEXTARRAYOID,
-                                 JSONBOID, TEXTOID, TEXTOID};
+    const Oid types[kColumns] = {
+        INT8OID,     TEXTOID,      INT4OID,      OIDOID,  TIMESTAMPTZOID, TIMESTAMPTZOID,
+        INTERVALOID, INT8OID,      INT8OID,      INT8OID, INT4OID,        TEXTOID,
+        TEXTOID,     TEXTARRAYOID, TEXTARRAYOID, TEXTOID, TEXTARRAYOID,   TEXTARRAYOID,
+        JSONBOID,    TEXTOID,      TEXTOID};
     const Datum values[kColumns] = {
         Int64GetDatum(run->run_id),
         CStringGetTextDatum(trained->model_set),
@@ -288,6 +288,7 @@ Datum many_score_many_models(PG_FUNCTION_ARGS) {
     serving::read_arguments(fcinfo, &arguments);
     run.started = GetCurrentTimestamp();
     run.model_set = arguments.model_set;
+    many::registry::hold_extension();
     if (SPI_connect() != SPI_OK_CONNECT) elog(ERROR, "SPI_connect failed");
 
     ErrorContextCallback context;

@@ -47,8 +47,12 @@ void carry(ScoreSpec* spec, Form_pg_attribute attribute) {
                                         attribute->atttypmod, attribute->attcollation};
 }
 
-bool is_integer(Oid type) { return type == INT2OID || type == INT4OID || type == INT8OID; }
-bool is_text(Oid type) { return type == TEXTOID || type == VARCHAROID; }
+bool is_integer(Oid type) {
+    return type == INT2OID || type == INT4OID || type == INT8OID;
+}
+bool is_text(Oid type) {
+    return type == TEXTOID || type == VARCHAROID;
+}
 
 void check_keys(const ScoreSpec* spec) {
     const registry::TrainingRun* run = spec->run;
@@ -109,9 +113,9 @@ char* equality_operator(const char* column, Oid source_type, Oid key_type) {
     HeapTuple tuple = SearchSysCache1(OPEROID, ObjectIdGetDatum(equality));
     if (!HeapTupleIsValid(tuple)) elog(ERROR, "cache lookup failed for operator %u", equality);
     const auto* form = reinterpret_cast<Form_pg_operator>(GETSTRUCT(tuple));
-    char* text = psprintf("OPERATOR(%s.%s)",
-                          quote_identifier(get_namespace_name(form->oprnamespace)),
-                          NameStr(form->oprname));
+    char* text =
+        psprintf("OPERATOR(%s.%s)", quote_identifier(get_namespace_name(form->oprnamespace)),
+                 NameStr(form->oprname));
     ReleaseSysCache(tuple);
     return text;
 }
@@ -124,9 +128,10 @@ char* key_expression(const registry::TrainingRun* run, int i) {
 }
 
 char* models_of(const registry::TrainingRun* run) {
-    return psprintf("many_models.model_store AS k WHERE k.storage OPERATOR(pg_catalog.=) '" INT64_FORMAT
-                    "'::bigint AND k.run_id OPERATOR(pg_catalog.=) '" INT64_FORMAT "'::bigint",
-                    run->storage, run->run_id);
+    return psprintf(
+        "many_models.model_store AS k WHERE k.storage OPERATOR(pg_catalog.=) '" INT64_FORMAT
+        "'::bigint AND k.run_id OPERATOR(pg_catalog.=) '" INT64_FORMAT "'::bigint",
+        run->storage, run->run_id);
 }
 
 char* select_one_text(const char* query) {
@@ -138,18 +143,18 @@ char* select_one_text(const char* query) {
 // A key value that is not NULL, as text; nullptr when all are NULL.
 char* some_key_value(const registry::TrainingRun* run, int i) {
     const char* name = quote_literal_cstr(run->partition_by[i]);
-    return select_one_text(psprintf(
-        "SELECT k.partition_key OPERATOR(pg_catalog.->>) %s FROM %s AND "
-        "(k.partition_key OPERATOR(pg_catalog.->>) %s) IS NOT NULL LIMIT 1",
-        name, models_of(run), name));
+    return select_one_text(
+        psprintf("SELECT k.partition_key OPERATOR(pg_catalog.->>) %s FROM %s AND "
+                 "(k.partition_key OPERATOR(pg_catalog.->>) %s) IS NOT NULL LIMIT 1",
+                 name, models_of(run), name));
 }
 
 void append_join_condition(StringInfo query, const ScoreSpec* spec, int i) {
     const registry::TrainingRun* run = spec->run;
     const char* column = quote_identifier(run->partition_by[i]);
     const Oid key_type = getBaseType(type_from_text(run->key_types[i]));
-    const char* equals = equality_operator(run->partition_by[i],
-                                           getBaseType(spec->carried[i].type), key_type);
+    const char* equals =
+        equality_operator(run->partition_by[i], getBaseType(spec->carried[i].type), key_type);
     if (i > 0) appendStringInfoString(query, " AND ");
     if (!run->nullable_keys[i]) {
         appendStringInfo(query, "s.%s %s m.k%d", column, equals, i + 1);
@@ -176,15 +181,15 @@ void check_keys_distinct(const ScoreSpec* spec) {
     initStringInfo(&list);
     for (int i = 0; i < run->n_keys; ++i) {
         const CarriedColumn* column = &spec->carried[i];
-        const bool fuzzy = OidIsValid(column->collation) &&
-                           !get_collation_isdeterministic(column->collation);
-        wider |= fuzzy || getBaseType(column->type) != getBaseType(type_from_text(run->key_types[i]));
+        const bool fuzzy =
+            OidIsValid(column->collation) && !get_collation_isdeterministic(column->collation);
+        wider |=
+            fuzzy || getBaseType(column->type) != getBaseType(type_from_text(run->key_types[i]));
         appendStringInfo(&list, "%s%s", i > 0 ? ", " : "", key_expression(run, i));
         if (!fuzzy) continue;
         char* collation = get_collation_name(column->collation);
         HeapTuple tuple = SearchSysCache1(COLLOID, ObjectIdGetDatum(column->collation));
-        const Oid schema =
-            reinterpret_cast<Form_pg_collation>(GETSTRUCT(tuple))->collnamespace;
+        const Oid schema = reinterpret_cast<Form_pg_collation>(GETSTRUCT(tuple))->collnamespace;
         ReleaseSysCache(tuple);
         appendStringInfo(&list, " COLLATE %s",
                          quote_qualified_identifier(get_namespace_name(schema), collation));
@@ -208,7 +213,8 @@ void describe_score(ScoreSpec* spec, char** id_columns, int n_id_columns) {
     if (id_columns == nullptr) primary_key = pg::source_primary_key(spec->source, &n_primary_key);
     const int n = run->n_keys + n_id_columns + n_primary_key + 1;
     spec->n_carried = 0;
-    spec->carried = static_cast<CarriedColumn*>(palloc0(sizeof(CarriedColumn) * static_cast<Size>(n)));
+    spec->carried =
+        static_cast<CarriedColumn*>(palloc0(sizeof(CarriedColumn) * static_cast<Size>(n)));
     for (int i = 0; i < run->n_keys; ++i)
         carry(spec, required_column(spec->source, run->partition_by[i], "a partition column"));
     if (id_columns != nullptr) {
@@ -217,9 +223,8 @@ void describe_score(ScoreSpec* spec, char** id_columns, int n_id_columns) {
     } else {
         for (int i = 0; i < n_primary_key; ++i)
             carry(spec, required_column(spec->source, primary_key[i], "of the primary key"));
-        const int time = run->time_column == nullptr
-                             ? 0
-                             : pg::source_column(spec->source, run->time_column);
+        const int time =
+            run->time_column == nullptr ? 0 : pg::source_column(spec->source, run->time_column);
         if (time > 0) carry(spec, TupleDescAttr(spec->source->columns, time - 1));
     }
     check_keys(spec);

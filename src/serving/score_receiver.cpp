@@ -28,17 +28,17 @@ struct ScoreReceiver {
     Relation partition;
     BulkInsertState bulk;
     CommandId command;
-    MemoryContext context;       // for the life of the receiver
-    MemoryContext row_context;   // texts of one block
+    MemoryContext context;      // for the life of the receiver
+    MemoryContext row_context;  // texts of one block
     TupleTableSlot** slots;
     int n_slots;
     Size block_bytes;
     Datum* values;
     bool* nulls;
-    int* attributes;             // 0-based place of each output column
+    int* attributes;  // 0-based place of each output column
     Datum level_group;
     Datum level_none;
-    Datum* reasons;              // by code and feature; 0: not made yet
+    Datum* reasons;  // by code and feature; 0: not made yet
     ScoreCounts counts;
 };
 
@@ -97,10 +97,8 @@ Datum reason_text(ScoreReceiver* receiver, const core::Score& score, const char*
         MemoryContextSwitchTo(old);
         return text;
     }
-    if (code >= kReasons || feature > receiver->spec->run->n_features)
-        elog(ERROR, "invalid score");
-    Datum* cached =
-        &receiver->reasons[code * (receiver->spec->run->n_features + 1) + feature];
+    if (code >= kReasons || feature > receiver->spec->run->n_features) elog(ERROR, "invalid score");
+    Datum* cached = &receiver->reasons[code * (receiver->spec->run->n_features + 1) + feature];
     if (*cached == Datum(0)) {
         const MemoryContext old = MemoryContextSwitchTo(receiver->context);
         *cached = make_reason(receiver, score.code, feature, nullptr, 0);
@@ -191,8 +189,7 @@ ScoreReceiver* score_receiver_create(const ScoreSpec* spec, Oid partition, int64
     receiver->command = GetCurrentCommandId(true);
 
     TupleDesc descriptor = RelationGetDescr(receiver->partition);
-    receiver->slots =
-        static_cast<TupleTableSlot**>(palloc(sizeof(TupleTableSlot*) * kBlockRows));
+    receiver->slots = static_cast<TupleTableSlot**>(palloc(sizeof(TupleTableSlot*) * kBlockRows));
     for (int i = 0; i < kBlockRows; ++i)
         receiver->slots[i] = MakeSingleTupleTableSlot(descriptor, &TTSOpsHeapTuple);
     const Size n = static_cast<Size>(descriptor->natts);
@@ -209,7 +206,9 @@ ScoreReceiver* score_receiver_create(const ScoreSpec* spec, Oid partition, int64
     return receiver;
 }
 
-DestReceiver* score_receiver_dest(ScoreReceiver* receiver) { return &receiver->dest; }
+DestReceiver* score_receiver_dest(ScoreReceiver* receiver) {
+    return &receiver->dest;
+}
 
 ScoreCounts score_receiver_finish(ScoreReceiver* receiver) {
     flush(receiver);

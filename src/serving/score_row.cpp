@@ -64,9 +64,9 @@ ScoreCall* new_call(MemoryContext context, int n_keys, int n) {
 
 void init_reader(ScoreCall* call, int i, Oid type) {
     if (!pg::feature_reader_init(&call->readers[i], type))
-        ereport(ERROR, (errcode(ERRCODE_DATATYPE_MISMATCH),
-                        errmsg("feature %d of type %s cannot be a feature", i + 1,
-                               format_type_be(type))));
+        ereport(ERROR,
+                (errcode(ERRCODE_DATATYPE_MISMATCH),
+                 errmsg("feature %d of type %s cannot be a feature", i + 1, format_type_be(type))));
     if (call->readers[i].kind != pg::FeatureKind::number) call->all_numbers = false;
 }
 
@@ -164,10 +164,8 @@ ScoreCall* open_call(FunctionCallInfo fcinfo, const RowShape* shape) {
     const MemoryContext context = fcinfo->flinfo->fn_mcxt;
     ScoreCall* call = new_call(context, n_keys, shape->n - n_keys);
     for (int i = 0; i < call->n; ++i) init_reader(call, i, shape->types[n_keys + i]);
-    auto* keys =
-        static_cast<ModelKey*>(palloc(sizeof(ModelKey) * (static_cast<Size>(n_keys) + 1)));
-    for (int i = 0; i < n_keys; ++i)
-        keys[i] = {names[i], shape->types[i], shape->collations[i]};
+    auto* keys = static_cast<ModelKey*>(palloc(sizeof(ModelKey) * (static_cast<Size>(n_keys) + 1)));
+    for (int i = 0; i < n_keys; ++i) keys[i] = {names[i], shape->types[i], shape->collations[i]};
     call->table = load_model_table(context, PG_GETARG_INT64(0), PG_GETARG_INT64(1),
                                    PG_GETARG_FLOAT8(2), keys, n_keys, call->n);
     fcinfo->flinfo->fn_extra = call;
@@ -182,14 +180,13 @@ void alloc_shape(RowShape* shape, int n) {
 
 void shape_of_arguments(FunctionCallInfo fcinfo, int first, RowShape* shape) {
     Node* expression = fcinfo->flinfo->fn_expr;
-    if (get_fn_expr_variadic(fcinfo->flinfo) || expression == nullptr ||
-        !IsA(expression, FuncExpr))
+    if (get_fn_expr_variadic(fcinfo->flinfo) || expression == nullptr || !IsA(expression, FuncExpr))
         ereport(ERROR, (errcode(ERRCODE_FEATURE_NOT_SUPPORTED),
                         errmsg("score_row takes its columns one by one")));
     alloc_shape(shape, PG_NARGS() - first);
     for (int i = 0; i < shape->n; ++i) {
-        auto* argument = static_cast<Node*>(
-            list_nth(reinterpret_cast<FuncExpr*>(expression)->args, first + i));
+        auto* argument =
+            static_cast<Node*>(list_nth(reinterpret_cast<FuncExpr*>(expression)->args, first + i));
         shape->types[i] = exprType(argument);
         shape->collations[i] = exprCollation(argument);
     }

@@ -65,12 +65,13 @@ void check_clashes(const ScoreSpec* spec) {
 void append_column(StringInfo list, const char* name, Oid type, int32 typmod, Oid collation,
                    bool not_null) {
     if (list->len > 0) appendStringInfoString(list, ", ");
-    appendStringInfo(list, "%s %s", quote_identifier(name),
-                     format_type_extended(type, typmod,
-                                          FORMAT_TYPE_TYPEMOD_GIVEN | FORMAT_TYPE_FORCE_QUALIFY));
+    appendStringInfo(
+        list, "%s %s", quote_identifier(name),
+        format_type_extended(type, typmod, FORMAT_TYPE_TYPEMOD_GIVEN | FORMAT_TYPE_FORCE_QUALIFY));
     if (OidIsValid(collation) && collation != get_typcollation(type)) {
         HeapTuple tuple = SearchSysCache1(COLLOID, ObjectIdGetDatum(collation));
-        if (!HeapTupleIsValid(tuple)) elog(ERROR, "cache lookup failed for collation %u", collation);
+        if (!HeapTupleIsValid(tuple))
+            elog(ERROR, "cache lookup failed for collation %u", collation);
         const auto* form = reinterpret_cast<Form_pg_collation>(GETSTRUCT(tuple));
         appendStringInfo(list, " COLLATE %s",
                          quote_qualified_identifier(get_namespace_name(form->collnamespace),
@@ -80,7 +81,9 @@ void append_column(StringInfo list, const char* name, Oid type, int32 typmod, Oi
     if (not_null) appendStringInfoString(list, " NOT NULL");
 }
 
-bool never_null(int result) { return result == kRunId || result == kScoredAt || result == kModelLevel; }
+bool never_null(int result) {
+    return result == kRunId || result == kScoredAt || result == kModelLevel;
+}
 
 void create_predictions(const PredictionsTable* table, const ScoreSpec* spec) {
     StringInfoData columns;
@@ -149,8 +152,8 @@ void check_shape(const PredictionsTable* table, Relation relation, const ScoreSp
     for (int i = 0; i < descriptor->natts; ++i)
         if (!TupleDescAttr(descriptor, i)->attisdropped) ++n;
     if (n != spec->n_carried + kResultColumns)
-        raise_shape(table, psprintf("It has %d columns, not %d.", n,
-                                    spec->n_carried + kResultColumns));
+        raise_shape(table,
+                    psprintf("It has %d columns, not %d.", n, spec->n_carried + kResultColumns));
     if (descriptor->constr != nullptr && descriptor->constr->num_check > 0)
         raise_shape(table, "It has CHECK constraints, which a bulk load does not verify.");
 }
@@ -161,8 +164,8 @@ void name_table(PredictionsTable* table, const ScoreSpec* spec, const char* into
         range = makeRangeVarFromNameList(stringToQualifiedNameList(into_table));
         table->parent = RangeVarGetRelid(range, NoLock, true);
     } else {
-        range = makeRangeVar(nullptr,
-                             makeObjectName(spec->run->model_set, nullptr, "predictions"), -1);
+        range =
+            makeRangeVar(nullptr, makeObjectName(spec->run->model_set, nullptr, "predictions"), -1);
         table->parent = InvalidOid;
     }
     Oid schema;
@@ -231,10 +234,10 @@ void create_run_partition(PredictionsTable* table, int64 run_id) {
     }
     relation_close(parent, AccessShareLock);
     // The constraint proves the partition's bound, so that attaching needs no scan.
-    run_statement(psprintf("CREATE TABLE %s (%s, CONSTRAINT many_models_run_id CHECK (run_id IS "
-                           "NOT NULL AND run_id OPERATOR(pg_catalog.=) '" INT64_FORMAT
-                           "'::bigint))",
-                           table->partition_qualified, columns.data, run_id));
+    run_statement(
+        psprintf("CREATE TABLE %s (%s, CONSTRAINT many_models_run_id CHECK (run_id IS "
+                 "NOT NULL AND run_id OPERATOR(pg_catalog.=) '" INT64_FORMAT "'::bigint))",
+                 table->partition_qualified, columns.data, run_id));
     table->partition = get_relname_relid(name, schema);
 }
 
@@ -246,16 +249,16 @@ void attach_run_partition(PredictionsTable* table, int64 run_id, bool replace) {
     }
     run_statement(psprintf("ALTER TABLE %s ATTACH PARTITION %s FOR VALUES IN ('" INT64_FORMAT "')",
                            table->qualified, table->partition_qualified, run_id));
-    run_statement(psprintf("ALTER TABLE %s DROP CONSTRAINT many_models_run_id",
-                           table->partition_qualified));
+    run_statement(
+        psprintf("ALTER TABLE %s DROP CONSTRAINT many_models_run_id", table->partition_qualified));
 }
 
 int* predictions_attributes(TupleDesc partition, const ScoreSpec* spec) {
     const int n = spec->n_carried + kResultColumns;
     int* attributes = static_cast<int*>(palloc(sizeof(int) * static_cast<Size>(n)));
     for (int i = 0; i < n; ++i) {
-        const char* name = i < spec->n_carried ? spec->carried[i].name
-                                               : kResults[i - spec->n_carried].name;
+        const char* name =
+            i < spec->n_carried ? spec->carried[i].name : kResults[i - spec->n_carried].name;
         Form_pg_attribute attribute = find_attribute(partition, name);
         if (attribute == nullptr) elog(ERROR, "predictions table has no column \"%s\"", name);
         attributes[i] = attribute->attnum;

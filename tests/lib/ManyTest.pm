@@ -87,13 +87,15 @@ sub statement
 {
 	my ($node, $sql, %options) = @_;
 	my %s = (node => $node, name => $options{name} // 'run', out => '', err => '');
+	my $file = PostgreSQL::Test::Utils::tempdir() . '/statement.sql';
+	PostgreSQL::Test::Utils::append_to_file($file, "$sql;\n");
 	my @command = (
 		$node->installed_command('psql'), '-XqAt',
 		'-d', $node->connstr($options{database} // 'postgres') . " application_name=$s{name}",
-		'-v', 'ON_ERROR_STOP=1', '-v', 'VERBOSITY=verbose', '-f', '-');
+		'-v', 'ON_ERROR_STOP=1', '-v', 'VERBOSITY=verbose', '-f', $file);
 	push @command, '-U', $options{user} if defined $options{user};
 	$s{harness} = IPC::Run::start(
-		\@command, '<', \$sql, '>', \$s{out}, '2>', \$s{err},
+		\@command, '<', \undef, '>', \$s{out}, '2>', \$s{err},
 		IPC::Run::timeout($PostgreSQL::Test::Utils::timeout_default));
 	return \%s;
 }

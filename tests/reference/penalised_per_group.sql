@@ -30,18 +30,21 @@ BEGIN
         PERFORM many_models.train_many_models('penalised', source, keys, target, features, 'elastic_net',
             options => jsonb_build_object('alpha', setting.alpha, 'standardize', setting.standardize = 1,
                 'lambda', 1, 'holdout', '{"rows": 0}'::jsonb, 'group_options', overrides));
+        CREATE TEMP TABLE found ON COMMIT DROP AS
+        SELECT partition_key ->> keys[1] AS g1, partition_key ->> keys[2] AS g2,
+               CASE term WHEN '(Intercept)' THEN 'intercept' ELSE term END AS term, estimate
+        FROM many_models.coefficients WHERE model_set = 'penalised';
+        ANALYZE found;
         INSERT INTO compared
         SELECT abs(c.estimate - r.estimate) / (1e-6 * abs(r.estimate) + 1e-8),
-               (c.estimate = 0) = (r.estimate = 0) OR r.term = 'intercept', c.model_id IS NULL
+               (c.estimate = 0) = (r.estimate = 0) OR r.term = 'intercept', c.term IS NULL
         FROM dev_data.ref_penalised_coef AS r
         JOIN wanted AS w USING (family, model, g1, alpha, standardize, lambda)
-        LEFT JOIN many_models.coefficients AS c ON c.model_set = 'penalised'
-            AND c.partition_key ->> keys[1] = r.g1
-            AND (cardinality(keys) = 1 OR c.partition_key ->> keys[2] = r.g2)
-            AND c.term = CASE r.term WHEN 'intercept' THEN '(Intercept)' ELSE r.term END
+        LEFT JOIN found AS c ON c.g1 = r.g1 AND c.term = r.term
+            AND coalesce(c.g2, '') = coalesce(r.g2, '')
         WHERE r.g2 IS NOT DISTINCT FROM w.g2;
         PERFORM many_models.drop_models('penalised');
-        DROP TABLE wanted;
+        DROP TABLE wanted, found;
         DROP VIEW IF EXISTS penalised_models;
     END LOOP;
     SELECT count(*) INTO failures FROM compared WHERE compared.missing;

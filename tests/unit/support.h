@@ -21,7 +21,9 @@ namespace many::test {
 using Exact = boost::multiprecision::number<boost::multiprecision::cpp_bin_float<150>>;
 using Matrix = std::vector<std::vector<double>>;  // rows of (x_1 .. x_p, y)
 
-inline std::string data_dir() { return MANY_TEST_DATA_DIR; }
+inline std::string data_dir() {
+    return MANY_TEST_DATA_DIR;
+}
 
 // Reference data that is not shipped; empty when it is not there.
 inline std::string shared_dir() {
@@ -108,8 +110,8 @@ inline core::LinearFit fit_rows_of(const Matrix& rows, const core::LinearOptions
     core::LinearSolver solver;
     core::LinearFit fit;
     const std::vector<double> m = moments_of(rows);
-    const auto s = solver.fit(m.data(), static_cast<int>(rows[0].size()) - 1, options, nullptr, 0,
-                              {}, fit);
+    const auto s =
+        solver.fit(m.data(), static_cast<int>(rows[0].size()) - 1, options, nullptr, 0, {}, fit);
     if (status != nullptr) {
         *status = s;
     } else if (s != core::FitStatus::ok) {

@@ -31,9 +31,8 @@ constexpr Tables kTables = make_tables();
 
 std::uint32_t update_tables(std::uint32_t crc, const unsigned char* at, std::size_t n) noexcept {
     for (; n >= 8; n -= 8, at += 8) {
-        const std::uint32_t low =
-            crc ^ (std::uint32_t(at[0]) | std::uint32_t(at[1]) << 8 | std::uint32_t(at[2]) << 16 |
-                   std::uint32_t(at[3]) << 24);
+        const std::uint32_t low = crc ^ (std::uint32_t(at[0]) | std::uint32_t(at[1]) << 8 |
+                                         std::uint32_t(at[2]) << 16 | std::uint32_t(at[3]) << 24);
         crc = kTables[7][low & 0xff] ^ kTables[6][(low >> 8) & 0xff] ^
               kTables[5][(low >> 16) & 0xff] ^ kTables[4][low >> 24] ^ kTables[3][at[4]] ^
               kTables[2][at[5]] ^ kTables[1][at[6]] ^ kTables[0][at[7]];

@@ -19,8 +19,19 @@ constexpr unsigned char kMagic[4] = {'M', 'M', 'L', 'M'};
 constexpr std::uint16_t kVersion = 1;
 enum Flag : unsigned char { kIntercept = 1, kInverse = 2, kImputed = 4, kLevels = 8 };
 enum Scalar {
-    kIntervalT, kRows, kDf, kRss, kTss, kSigma, kLambda, kAlpha, kCondition, kInterceptAt,
-    kInterceptError, kTargetMean, kScalars
+    kIntervalT,
+    kRows,
+    kDf,
+    kRss,
+    kTss,
+    kSigma,
+    kLambda,
+    kAlpha,
+    kCondition,
+    kInterceptAt,
+    kInterceptError,
+    kTargetMean,
+    kScalars
 };
 constexpr std::size_t kHead = 24;
 constexpr std::size_t kMetrics = 7;
@@ -186,10 +197,18 @@ void encode_model(const ModelParts& parts, std::vector<unsigned char>& bytes) {
     store(b + 16, static_cast<std::uint16_t>(n_features));
     store(b + 18, static_cast<std::uint16_t>(p));
     store(b + 20, static_cast<std::uint32_t>(fit.rank));
-    const double scalars[kScalars] = {0.0,          fit.n_rows, fit.df_residual,
-                                      fit.rss,      fit.tss,    fit.sigma,
-                                      fit.lambda,   fit.alpha,  fit.condition_number,
-                                      fit.intercept, fit.intercept_std_error, fit.target_mean};
+    const double scalars[kScalars] = {0.0,
+                                      fit.n_rows,
+                                      fit.df_residual,
+                                      fit.rss,
+                                      fit.tss,
+                                      fit.sigma,
+                                      fit.lambda,
+                                      fit.alpha,
+                                      fit.condition_number,
+                                      fit.intercept,
+                                      fit.intercept_std_error,
+                                      fit.target_mean};
     std::memcpy(b + kHead, scalars, sizeof scalars);
     unsigned char* metrics = b + kHead + sizeof scalars;
     store_metrics(metrics, parts.train);
@@ -232,19 +251,33 @@ bool LinearModelView::try_open(const void* bytes, std::size_t length,
     return true;
 }
 
-Algorithm LinearModelView::algorithm() const noexcept { return static_cast<Algorithm>(bytes_[6]); }
-bool LinearModelView::has_intercept() const noexcept { return (bytes_[7] & kIntercept) != 0; }
+Algorithm LinearModelView::algorithm() const noexcept {
+    return static_cast<Algorithm>(bytes_[6]);
+}
+bool LinearModelView::has_intercept() const noexcept {
+    return (bytes_[7] & kIntercept) != 0;
+}
 bool LinearModelView::has_interval() const noexcept {
     return (bytes_[7] & kInverse) != 0 && df_residual() > 0;
 }
-bool LinearModelView::imputed() const noexcept { return (bytes_[7] & kImputed) != 0; }
-bool LinearModelView::has_levels() const noexcept { return (bytes_[7] & kLevels) != 0; }
-int LinearModelView::n_features() const noexcept { return load<std::uint16_t>(bytes_ + 16); }
-int LinearModelView::n_terms() const noexcept { return load<std::uint16_t>(bytes_ + 18); }
-int LinearModelView::rank() const noexcept { return int(load<std::uint32_t>(bytes_ + 20)); }
+bool LinearModelView::imputed() const noexcept {
+    return (bytes_[7] & kImputed) != 0;
+}
+bool LinearModelView::has_levels() const noexcept {
+    return (bytes_[7] & kLevels) != 0;
+}
+int LinearModelView::n_features() const noexcept {
+    return load<std::uint16_t>(bytes_ + 16);
+}
+int LinearModelView::n_terms() const noexcept {
+    return load<std::uint16_t>(bytes_ + 18);
+}
+int LinearModelView::rank() const noexcept {
+    return int(load<std::uint32_t>(bytes_ + 20));
+}
 
-#define MANY_SCALAR(name, index)                  \
-    double LinearModelView::name() const noexcept { \
+#define MANY_SCALAR(name, index)                           \
+    double LinearModelView::name() const noexcept {        \
         return load<double>(bytes_ + kHead + 8 * (index)); \
     }
 MANY_SCALAR(interval_t, kIntervalT)
@@ -271,9 +304,15 @@ SplitMetrics load_metrics(const unsigned char* bytes, std::size_t index) noexcep
 
 }  // namespace
 
-SplitMetrics LinearModelView::train() const noexcept { return load_metrics(bytes_, 0); }
-SplitMetrics LinearModelView::holdout() const noexcept { return load_metrics(bytes_, 1); }
-SplitMetrics LinearModelView::cv() const noexcept { return load_metrics(bytes_, 2); }
+SplitMetrics LinearModelView::train() const noexcept {
+    return load_metrics(bytes_, 0);
+}
+SplitMetrics LinearModelView::holdout() const noexcept {
+    return load_metrics(bytes_, 1);
+}
+SplitMetrics LinearModelView::cv() const noexcept {
+    return load_metrics(bytes_, 2);
+}
 
 double LinearModelView::coefficient(int term) const noexcept {
     return load<double>(bytes_ + kTerms + 8 * std::size_t(term));

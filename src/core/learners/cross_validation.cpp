@@ -13,8 +13,9 @@ namespace {
 
 // Ridge in double, on the standardized scale, for the search over lambda: R + l2 I is positive
 // definite by a margin. chol: p x p scratch.
-void ridge_in_double(const std::vector<double>& correlation, const std::vector<double>& target,
-                     double l2, std::vector<double>& chol, std::vector<double>& beta) {
+FitStatus ridge_in_double(const std::vector<double>& correlation, const std::vector<double>& target,
+                          double l2, const StopSignal& stop, std::vector<double>& chol,
+                          std::vector<double>& beta) {
     const std::size_t p = target.size();
     chol.resize(p * p);
     for (std::size_t i = 0; i < p; ++i) {
@@ -32,11 +33,15 @@ void ridge_in_double(const std::vector<double>& correlation, const std::vector<d
             }
         }
         beta[i] = z * row[i];
+        if (i % 64 == 63) {
+            if (const FitStatus s = stop.poll(); s != FitStatus::ok) return s;
+        }
     }
     for (std::size_t i = p; i-- > 0;) {
         for (std::size_t k = i + 1; k < p; ++k) beta[i] -= chol[k * p + i] * beta[k];
         beta[i] *= chol[i * p + i];
     }
+    return stop.poll();
 }
 
 }  // namespace
@@ -83,8 +88,7 @@ FitStatus LinearSolver::Workspace::evaluate_split(const LinearOptions& options, 
             const double l1 = path[i] * options.alpha * g.unit[p] / target_scale;
             const double l2 = path[i] * (1 - options.alpha);
             if (l1 == 0) {
-                ridge_in_double(correlation, target, l2, cholesky_scratch, beta);
-                s = stop.poll();
+                s = ridge_in_double(correlation, target, l2, stop, cholesky_scratch, beta);
             } else {
                 s = descend(g.p, l1, l2, options.tolerance, options.max_iterations, stop);
             }
@@ -134,11 +138,12 @@ FitStatus LinearSolver::Workspace::cross_validate(const double* moments, int p,
         }
         const double n_test = moments_count(test);
         if (!(n_test > 0) || !(moments_count(train) >= 1)) continue;
-        if (!build_gram(train, p, options.fit_intercept, fold_gram)) return FitStatus::not_finite;
+        FitStatus s = build_gram(train, p, options.fit_intercept, stop, fold_gram);
+        if (s != FitStatus::ok) return s;
         if (fold_gram.is_constant(p)) continue;
         shifted_products(test, fold_gram, products.data(), sums.data());
         bool evaluated = false;
-        const FitStatus s = evaluate_split(options, n_test, stop, &evaluated);
+        s = evaluate_split(options, n_test, stop, &evaluated);
         if (s != FitStatus::ok) return s;
         if (evaluated) moments_merge(pooled.data(), test, layout);
     }

@@ -119,7 +119,8 @@ void GroupTrainer::Impl::choose_holdout(const Rows& rows) {
     std::size_t share = 0;
     if (h.kind == HoldoutSpec::Kind::fraction) {
         // A hair less, so that 0.1 of 30 rows is 3 and not 4.
-        share = static_cast<std::size_t>(std::ceil(h.fraction * static_cast<double>(n) * (1 - 1e-12)));
+        share =
+            static_cast<std::size_t>(std::ceil(h.fraction * static_cast<double>(n) * (1 - 1e-12)));
     } else {
         share = static_cast<std::size_t>(h.rows);
     }
@@ -182,8 +183,8 @@ bool GroupTrainer::Impl::explain_design(RowDesign::Problem problem, GroupResult&
 }
 
 FitStatus GroupTrainer::Impl::accumulate(const Rows& rows, const RowDesign& d,
-                                         const std::uint32_t* index, std::size_t n,
-                                         double* moments, const StopSignal& stop) {
+                                         const std::uint32_t* index, std::size_t n, double* moments,
+                                         const StopSignal& stop) {
     const MomentLayout terms(d.terms() + 1);
     const std::size_t width = static_cast<std::size_t>(terms.columns());
     const std::size_t rows_per_block = block_rows(d.terms());
@@ -333,8 +334,8 @@ void GroupTrainer::fit_rows(double* rows, std::size_t n, std::size_t stride,
         (void)m.enough_rows(0, m.spec.n_features, options, result);
         return;
     }
-    const auto learned = m.design.learn(m.spec, rows, stride, m.usable.data(), m.usable.size(),
-                                        levels);
+    const auto learned =
+        m.design.learn(m.spec, rows, stride, m.usable.data(), m.usable.size(), levels);
     if (!m.explain_design(learned, result)) return;
     const double n_usable = static_cast<double>(m.usable.size());
     if (!m.enough_rows(n_usable, m.design.terms(), options, result)) return;
@@ -370,8 +371,8 @@ FitStatus GroupTrainer::Impl::judge_holdout(const Rows& rows, const LevelLookup&
         (held[i] != 0 ? held_rows : training).push_back(usable[i]);
     }
     if (held_rows.empty() || training.empty()) return FitStatus::ok;
-    const auto learned = split_design.learn(spec, rows.data, rows.stride, training.data(),
-                                            training.size(), levels);
+    const auto learned =
+        split_design.learn(spec, rows.data, rows.stride, training.data(), training.size(), levels);
     if (learned != RowDesign::Problem::none) return FitStatus::ok;
     const bool search = options.linear.lambda_auto && spec.cv_folds > 1 &&
                         options.linear.algorithm != Algorithm::linear_regression;

@@ -27,7 +27,8 @@ void check_spec(const TrainSpec& spec) {
     if (h.kind == HoldoutSpec::Kind::fraction && !(h.fraction > 0 && h.fraction < 1)) {
         reject("the holdout fraction must be between 0 and 1");
     }
-    if (h.kind == HoldoutSpec::Kind::rows && h.rows < 0) reject("holdout rows must not be negative");
+    if (h.kind == HoldoutSpec::Kind::rows && h.rows < 0)
+        reject("holdout rows must not be negative");
     if (h.kind == HoldoutSpec::Kind::since && !spec.has_time) {
         reject("a holdout by time needs a time column");
     }
@@ -37,7 +38,9 @@ void check_spec(const TrainSpec& spec) {
 
 }  // namespace
 
-double null_value() noexcept { return std::bit_cast<double>(kNullBits); }
+double null_value() noexcept {
+    return std::bit_cast<double>(kNullBits);
+}
 bool is_null_value(double value) noexcept {
     return std::bit_cast<std::uint64_t>(value) == kNullBits;
 }
@@ -50,7 +53,9 @@ GroupTrainer::GroupTrainer(TrainSpec spec) {
 }
 GroupTrainer::~GroupTrainer() = default;
 
-const TrainSpec& GroupTrainer::spec() const noexcept { return impl_->spec; }
+const TrainSpec& GroupTrainer::spec() const noexcept {
+    return impl_->spec;
+}
 
 int GroupTrainer::n_moments() const noexcept {
     return impl_->spec.cv_folds > 1 ? impl_->spec.cv_folds : 1;
@@ -88,9 +93,9 @@ FitStatus GroupTrainer::prepare_holdout(const double* moments, const GroupOption
     const double* total = sum_moments(moments, n_moments(), m.layout, m.total);
     const bool folds = options.linear.lambda_auto && m.spec.cv_folds > 1 &&
                        options.linear.algorithm != Algorithm::linear_regression;
-    const FitStatus s = m.solver.fit(total, m.spec.n_features, options.linear,
-                                     folds ? moments : nullptr, folds ? m.spec.cv_folds : 0, stop,
-                                     m.fit);
+    const FitStatus s =
+        m.solver.fit(total, m.spec.n_features, options.linear, folds ? moments : nullptr,
+                     folds ? m.spec.cv_folds : 0, stop, m.fit);
     std::memset(state, 0, holdout_doubles() * sizeof(double));
     if (m.can_be_evaluated(s)) {
         state[0] = 1;

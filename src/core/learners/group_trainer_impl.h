@@ -24,8 +24,8 @@ struct GroupTrainer::Impl {
 
     // Rows form.
     std::vector<std::uint32_t> usable, training, held_rows, fold_rows;  // in the order of time
-    std::vector<unsigned char> held;              // by position in `usable`
-    std::vector<std::uint64_t> hashes;            // by row
+    std::vector<unsigned char> held;                                    // by position in `usable`
+    std::vector<std::uint64_t> hashes;                                  // by row
     RowDesign design, split_design, split_within;
     std::vector<double> whole, trains, tests, block, state;
     bool has_nulls = false;  // among the features of usable rows (impute_mean)
@@ -33,9 +33,7 @@ struct GroupTrainer::Impl {
     struct Rows {
         const double* data = nullptr;
         std::size_t stride = 0;
-        [[nodiscard]] const double* at(std::uint32_t r) const noexcept {
-            return data + r * stride;
-        }
+        [[nodiscard]] const double* at(std::uint32_t r) const noexcept { return data + r * stride; }
     };
 
     // Everything after the final fit: metrics, encoding. in_sample: mae, mape, smape, or nullptr.

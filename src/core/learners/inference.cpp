@@ -11,15 +11,14 @@ namespace {
 
 namespace policies = boost::math::policies;
 // No exceptions, no errno: a NaN or an infinity is an answer.
-using Quiet = policies::policy<policies::domain_error<policies::ignore_error>,
-                               policies::pole_error<policies::ignore_error>,
-                               policies::overflow_error<policies::ignore_error>,
-                               policies::underflow_error<policies::ignore_error>,
-                               policies::denorm_error<policies::ignore_error>,
-                               policies::evaluation_error<policies::ignore_error>,
-                               policies::indeterminate_result_error<policies::ignore_error>,
-                               policies::rounding_error<policies::ignore_error>,
-                               policies::promote_double<false>>;
+using Quiet = policies::policy<
+    policies::domain_error<policies::ignore_error>, policies::pole_error<policies::ignore_error>,
+    policies::overflow_error<policies::ignore_error>,
+    policies::underflow_error<policies::ignore_error>,
+    policies::denorm_error<policies::ignore_error>,
+    policies::evaluation_error<policies::ignore_error>,
+    policies::indeterminate_result_error<policies::ignore_error>,
+    policies::rounding_error<policies::ignore_error>, policies::promote_double<false>>;
 using StudentT = boost::math::students_t_distribution<double, Quiet>;
 
 constexpr double kNaN = std::numeric_limits<double>::quiet_NaN();

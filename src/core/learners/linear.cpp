@@ -19,9 +19,7 @@ constexpr double kDrop2 = LinearSolver::kCollinear * LinearSolver::kCollinear;
 constexpr double kWideResidual = 1e-12;
 
 void check_options(int p, const LinearOptions& o, bool has_folds) {
-    const auto reject = [](const char* what) {
-        throw Error(ErrorKind::invalid_argument, what);
-    };
+    const auto reject = [](const char* what) { throw Error(ErrorKind::invalid_argument, what); };
     if (p < 0 || p + 1 > MomentLayout::kMaxColumns) reject("number of terms out of range");
     if (o.algorithm == Algorithm::linear_regression) return;
     if (!(o.lambda >= 0) || std::isinf(o.lambda)) reject("lambda must be finite and at least 0");
@@ -95,10 +93,13 @@ FitStatus LinearSolver::Workspace::least_squares(const ScaledGram& g, const Stop
 // kappa([1 X] with unit columns)^2 = largest eigenvalue of G times that of G^-1, where
 // G^-1 = F'F with F = [1/sqrt n, 0; -D^-1/2 U mean, D^-1/2 U] and columns scaled by their norms.
 template <class W>
-double LinearSolver::Workspace::condition_number(const ScaledGram& g, const Cholesky<W>& c) {
+FitStatus LinearSolver::Workspace::condition_number(const ScaledGram& g, const Cholesky<W>& c,
+                                                    const StopSignal& stop, double* result) {
     const int first = g.centred ? 1 : 0;
     const int k = c.rank + first;
-    if (k <= 1) return 1;
+    *result = 1;
+    if (k <= 1) return FitStatus::ok;
+    FitStatus status = FitStatus::ok;
     const std::size_t kk = static_cast<std::size_t>(k);
     design.assign(kk * kk, 0.0);
     root.assign(kk * kk, 0.0);
@@ -138,7 +139,10 @@ double LinearSolver::Workspace::condition_number(const ScaledGram& g, const Chol
             for (std::size_t j = 0; j < kk; ++j) sum += row[j] * in[j];
             out[i] = sum;
         }
+        status = stop.poll();
+        return status == FitStatus::ok;
     });
+    if (status != FitStatus::ok) return status;
     const double inverse_top = largest(k, [&](const double* in, double* out) {
         for (std::size_t i = 0; i < kk; ++i) out[i] = 0;
         for (std::size_t i = 0; i < kk; ++i) {
@@ -147,8 +151,11 @@ double LinearSolver::Workspace::condition_number(const ScaledGram& g, const Chol
             for (std::size_t j = 0; j <= i; ++j) sum += row[j] * in[j];
             for (std::size_t j = 0; j <= i; ++j) out[j] += sum * row[j];
         }
+        status = stop.poll();
+        return status == FitStatus::ok;
     });
-    return std::sqrt(std::fmax(1.0, top * inverse_top));
+    *result = std::sqrt(std::fmax(1.0, top * inverse_top));
+    return status;
 }
 
 FitStatus LinearSolver::Workspace::fit_ols(const StopSignal& stop, LinearFit& out) {
@@ -156,19 +163,20 @@ FitStatus LinearSolver::Workspace::fit_ols(const StopSignal& stop, LinearFit& ou
     if (const FitStatus s = least_squares(gram, stop, &in_wide); s != FitStatus::ok) return s;
     if (in_wide) {
         unscale(gram, wide, out);
-        out.condition_number = condition_number(gram, wide);
-    } else {
-        unscale(gram, narrow, out);
-        out.condition_number = condition_number(gram, narrow);
+        return condition_number(gram, wide, stop, &out.condition_number);
     }
-    return FitStatus::ok;
+    unscale(gram, narrow, out);
+    return condition_number(gram, narrow, stop, &out.condition_number);
 }
 
-template double LinearSolver::Workspace::condition_number(const ScaledGram&,
-                                                          const Cholesky<DoubleDouble>&);
+template FitStatus LinearSolver::Workspace::condition_number(const ScaledGram&,
+                                                             const Cholesky<DoubleDouble>&,
+                                                             const StopSignal&, double*);
 
 LinearSolver::LinearSolver() : workspace_(new Workspace) {}
-LinearSolver::~LinearSolver() { delete workspace_; }
+LinearSolver::~LinearSolver() {
+    delete workspace_;
+}
 
 FitStatus LinearSolver::fit(const double* moments, int p, const LinearOptions& options,
                             const double* folds, int n_folds, const StopSignal& stop,
@@ -186,8 +194,10 @@ FitStatus LinearSolver::fit_splits(const double* moments, int p, const LinearOpt
     const std::size_t sp = static_cast<std::size_t>(p);
     const double n = moments_count(moments);
     if (!(n >= 1)) return std::isnan(n) ? FitStatus::not_finite : FitStatus::too_few_rows;
-    if (const FitStatus s = stop.poll(); s != FitStatus::ok) return s;
-    if (!build_gram(moments, p, options.fit_intercept, w.gram)) return FitStatus::not_finite;
+    if (const FitStatus s = build_gram(moments, p, options.fit_intercept, stop, w.gram);
+        s != FitStatus::ok) {
+        return s;
+    }
     if (w.gram.is_constant(p)) return FitStatus::constant_target;
 
     const bool ols = options.algorithm == Algorithm::linear_regression;
@@ -206,8 +216,8 @@ FitStatus LinearSolver::fit_splits(const double* moments, int p, const LinearOpt
     out.cv = no_metrics();
     double lambda = options.lambda;
     if (has_splits) {
-        const FitStatus s = w.cross_validate(moments, p, options, trains, tests, n_splits, stop,
-                                             &lambda, &out.cv);
+        const FitStatus s =
+            w.cross_validate(moments, p, options, trains, tests, n_splits, stop, &lambda, &out.cv);
         if (s != FitStatus::ok) return s;
     }
     if (ols) return w.fit_ols(stop, out);

@@ -24,16 +24,21 @@
 
 namespace many::core {
 
-enum class Algorithm : std::uint8_t { linear_regression = 1, ridge = 2, lasso = 3, elastic_net = 4 };
+enum class Algorithm : std::uint8_t {
+    linear_regression = 1,
+    ridge = 2,
+    lasso = 3,
+    elastic_net = 4
+};
 
 enum class FitStatus : std::uint8_t {
     ok = 0,
-    too_few_rows,     // fewer rows than min_rows, or no degree of freedom to fit at all
-    constant_target,  // every target value is the same: nothing to explain
-    not_finite,       // moments overflowed a double
-    not_converged,    // coordinate descent hit max_iterations
-    timed_out,        // options.deadline passed
-    cancelled,        // the stop flag was raised
+    too_few_rows,      // fewer rows than min_rows, or no degree of freedom to fit at all
+    constant_target,   // every target value is the same: nothing to explain
+    not_finite,        // moments overflowed a double
+    not_converged,     // coordinate descent hit max_iterations
+    timed_out,         // options.deadline passed
+    cancelled,         // the stop flag was raised
     null_value,        // a NULL where null_policy is error, or a feature that is always NULL
     not_finite_input,  // NaN or infinity in a row
     too_many_levels,   // of a categorical feature, or too many terms in all
@@ -41,8 +46,8 @@ enum class FitStatus : std::uint8_t {
 
 // Raised by another thread of control (a signal handler); polled at least every 10 ms of work.
 struct StopSignal {
-    const volatile int* flag = nullptr;  // nullptr: never
-    std::int64_t deadline_us = 0;        // steady clock, microseconds; 0: none
+    const volatile int* flag = nullptr;             // nullptr: never
+    std::int64_t deadline_us = 0;                   // steady clock, microseconds; 0: none
     [[nodiscard]] FitStatus poll() const noexcept;  // ok, cancelled or timed_out
 };
 
@@ -83,9 +88,9 @@ struct LinearFit {
     double condition_number = 1;
     double intercept = 0, intercept_std_error = 0;  // 0 and NaN without intercept
     double target_mean = 0;                         // 0 without intercept
-    std::vector<double> coefficient;  // p; NaN = dropped as collinear (OLS)
-    std::vector<double> std_error;    // p; NaN where not defined (dropped; penalised)
-    std::vector<double> mean;         // p; feature means, 0 without intercept
+    std::vector<double> coefficient;                // p; NaN = dropped as collinear (OLS)
+    std::vector<double> std_error;                  // p; NaN where not defined (dropped; penalised)
+    std::vector<double> mean;                       // p; feature means, 0 without intercept
     // OLS: packed lower triangle (row-major, p (p + 1) / 2) of the inverse Cholesky factor W of the
     // centred cross-products, C^-1 = W'W; rows and columns of dropped terms are 0. The leverage of
     // a row x is (has_intercept ? 1/n : 0) + |W (x - mean)|^2. Empty for penalised fits.

@@ -3,7 +3,8 @@
 // Coordinate descent with covariance updates (Friedman, Hastie & Tibshirani 2010, 2.2) finds which
 // coefficients are not zero, and their signs; given those the solution is a linear system, which
 // is solved in extended precision. Where that solution satisfies the optimality conditions it is
-// the minimum, however early the descent was stopped; so the descent starts coarse.
+// the minimum, however coarse the descent was; where it does not, an active-set search goes on from
+// there. So the result does not depend on tolerances but in degenerate cases.
 //
 // Symbols: R, r: cross-products of the standardized features with each other and with the target in
 // units of its spread; beta: coefficients on that scale; l1, l2: the two penalties there.
@@ -18,6 +19,8 @@ namespace {
 constexpr double kRidgeLambdaMaxAlpha = 1e-3;  // as glmnet
 constexpr double kDrop2 = LinearSolver::kCollinear * LinearSolver::kCollinear;
 constexpr std::size_t kPollEvery = 1000000;
+constexpr double kRung = 0.56234132519034907;  // 10^(-1/4)
+constexpr int kCoarseSweeps = 300;
 
 double soft_threshold(double value, double limit) noexcept {
     if (value > limit) return value - limit;
@@ -118,14 +121,15 @@ FitStatus LinearSolver::Workspace::descend(int n_terms, double l1, double l2, do
     return FitStatus::not_converged;
 }
 
-// Solves for the coefficients in `active` with the signs of beta (l1 > 0), in extended precision.
-// True when the result is optimal: scaled_coefficient and `intercept` are then set.
-bool LinearSolver::Workspace::polish(const ScaledGram& g, double l1, double l2,
-                                     const StopSignal& stop, double* scaled_coefficient) {
+// Minimises over the coefficients whose `sign` is not 0, with the penalty's slope fixed by these
+// signs (l1 = 0: over all), in extended precision. The result, in `trial` and polished_intercept,
+// may have other signs; columns collinear with earlier ones get sign 0 and coefficient 0.
+FitStatus LinearSolver::Workspace::solve_active(const ScaledGram& g, double l1, double l2,
+                                                const StopSignal& stop) {
     const std::size_t p = static_cast<std::size_t>(g.p);
     active.clear();
     for (std::size_t j = 0; j < p; ++j) {
-        if (scale[j] > 0 && (l1 == 0 || beta[j] != 0)) active.push_back(static_cast<int>(j));
+        if (sign[j] != 0) active.push_back(static_cast<int>(j));
     }
     take_columns(g, active, active_gram);
     const int a = static_cast<int>(active.size());
@@ -136,54 +140,110 @@ bool LinearSolver::Workspace::polish(const ScaledGram& g, double l1, double l2,
         if (l1 > 0) {
             const double pull = g.n * l1 * scale[j] * target_scale;
             TripleDouble& c = active_gram.c[packed(a, i)];
-            c = c + TripleDouble(beta[j] > 0 ? -pull : pull);
+            c = c + TripleDouble(sign[j] > 0 ? -pull : pull);
         }
     }
-    if (solve_cholesky(active_gram, ridge.data(), kDrop2, stop, narrow) != FitStatus::ok) {
-        return false;
-    }
+    FitStatus s = solve_cholesky(active_gram, ridge.data(), kDrop2, stop, narrow);
+    if (s != FitStatus::ok) return s;
     const bool in_wide = narrow.dropped_variable || narrow.condition_bound > kWideCondition;
-    if (in_wide &&
-        solve_cholesky(active_gram, ridge.data(), kDrop2, stop, wide) != FitStatus::ok) {
-        return false;
-    }
-    std::fill(scaled_coefficient, scaled_coefficient + p, 0.0);
+    if (in_wide) s = solve_cholesky(active_gram, ridge.data(), kDrop2, stop, wide);
+    if (s != FitStatus::ok) return s;
+    trial.assign(p, 0.0);
     polished_intercept = in_wide ? wide.intercept.value() : narrow.intercept.value();
-    for (int i = 0; i < a; ++i) {
-        const std::size_t si = static_cast<std::size_t>(i);
-        const std::size_t j = static_cast<std::size_t>(active[si]);
-        const double b = in_wide ? wide.coefficient[si].value() : narrow.coefficient[si].value();
-        const bool kept = in_wide ? wide.kept[si] : narrow.kept[si];
-        if (l1 > 0 && kept && !(b * beta[j] > 0)) return false;  // not the sign assumed
-        scaled_coefficient[j] = b;
+    for (std::size_t i = 0; i < active.size(); ++i) {
+        const std::size_t j = static_cast<std::size_t>(active[i]);
+        trial[j] = in_wide ? wide.coefficient[i].value() : narrow.coefficient[i].value();
+        if (!(in_wide ? wide.kept[i] : narrow.kept[i])) sign[j] = 0;
     }
-    return l1 == 0 || is_optimal(g.p, l1, scaled_coefficient);
+    return FitStatus::ok;
 }
 
-// |r - R beta| <= l1 where beta is zero.
-bool LinearSolver::Workspace::is_optimal(int n_terms, double l1,
-                                         const double* scaled_coefficient) const {
-    const std::size_t p = static_cast<std::size_t>(n_terms);
+// The coefficient at zero in `trial` that violates |r - R beta| <= l1 most, with the sign it wants;
+// -1 when there is none: then `trial` is the minimum.
+int LinearSolver::Workspace::worst_violation(const ScaledGram& g, double l1, int* wants) const {
+    const std::size_t p = static_cast<std::size_t>(g.p);
+    int worst = -1;
+    double worst_excess = 0;
     for (std::size_t j = 0; j < p; ++j) {
-        if (scaled_coefficient[j] != 0 || scale[j] == 0) continue;
-        double g = target[j], magnitude = 1;
+        if (trial[j] != 0 || scale[j] == 0) continue;
+        const int row = static_cast<int>(j);
+        DoubleDouble sum = core::narrow(g.at(g.p, row));
+        double magnitude = std::fabs(sum.value());
         for (std::size_t k = 0; k < p; ++k) {
-            const double term =
-                correlation[j * p + k] * scaled_coefficient[k] * scale[k] / target_scale;
-            g -= term;
-            magnitude += std::fabs(term);
+            if (trial[k] == 0) continue;
+            const int column = static_cast<int>(k);
+            const DoubleDouble c = core::narrow(g.at(std::max(row, column), std::min(row, column)));
+            sum = minus_product(sum, c, DoubleDouble(trial[k]));
+            magnitude += std::fabs(c.value() * trial[k]);
         }
-        if (!(std::fabs(g) <= l1 * (1 + 1e-9) + 1e-14 * magnitude)) return false;
+        const double limit = g.n * scale[j] * target_scale * l1 * (1 + 1e-9) + 1e-15 * magnitude;
+        const double excess = (std::fabs(sum.value()) - limit) / scale[j];
+        if (excess > worst_excess) {
+            worst_excess = excess;
+            worst = row;
+            *wants = sum.value() > 0 ? 1 : -1;
+        }
     }
-    return true;
+    return worst;
+}
+
+// Active-set search (Lee, Battle, Raina & Ng 2007, without their line search beyond the first
+// zero) from the signs of beta. Each step lowers the objective, so it ends; rounding may make it
+// cycle, hence the limit. *found: `trial` is the minimum.
+FitStatus LinearSolver::Workspace::search_active(const ScaledGram& g, double l1, double l2,
+                                                 const StopSignal& stop, bool* found) {
+    const std::size_t p = static_cast<std::size_t>(g.p);
+    *found = false;
+    sign.assign(p, 0);
+    present.assign(p, 0.0);
+    for (std::size_t j = 0; j < p; ++j) {
+        if (scale[j] == 0) continue;
+        sign[j] = l1 == 0 ? 1 : beta[j] > 0 ? 1 : beta[j] < 0 ? -1 : 0;
+        present[j] = beta[j] * target_scale / scale[j];
+    }
+    const int limit = 2 * g.p + 20;
+    for (int step = 0; step < limit; ++step) {
+        if (const FitStatus s = solve_active(g, l1, l2, stop); s != FitStatus::ok) return s;
+        if (l1 == 0) {
+            *found = true;
+            return FitStatus::ok;
+        }
+        double share = 1;
+        int leaves = -1;
+        for (const int k : active) {
+            const std::size_t j = static_cast<std::size_t>(k);
+            if (sign[j] == 0 || trial[j] * sign[j] > 0) continue;
+            const double at = present[j] == 0 ? 0.0 : present[j] / (present[j] - trial[j]);
+            if (leaves < 0 || at < share) {
+                share = at;
+                leaves = k;
+            }
+        }
+        if (leaves >= 0) {  // on the way to `trial` this one comes to zero first
+            for (std::size_t j = 0; j < p; ++j) present[j] += share * (trial[j] - present[j]);
+            present[static_cast<std::size_t>(leaves)] = 0;
+            sign[static_cast<std::size_t>(leaves)] = 0;
+            continue;
+        }
+        present = trial;
+        int wants = 0;
+        const int enters = worst_violation(g, l1, &wants);
+        if (enters < 0) {
+            *found = true;
+            return FitStatus::ok;
+        }
+        sign[static_cast<std::size_t>(enters)] = static_cast<signed char>(wants);
+    }
+    return FitStatus::ok;
 }
 
 FitStatus LinearSolver::Workspace::solve_ridge(const ScaledGram& g, double lambda,
                                                const StopSignal& stop, double* scaled_coefficient) {
+    bool found = false;
     beta.assign(static_cast<std::size_t>(g.p), 0.0);
-    if (polish(g, 0.0, lambda, stop, scaled_coefficient)) return FitStatus::ok;
-    const FitStatus s = stop.poll();
-    return s != FitStatus::ok ? s : FitStatus::not_finite;
+    const FitStatus s = search_active(g, 0.0, lambda, stop, &found);
+    if (s == FitStatus::ok) std::copy(trial.begin(), trial.end(), scaled_coefficient);
+    return s;
 }
 
 FitStatus LinearSolver::Workspace::solve_sparse(const ScaledGram& g, const LinearOptions& options,
@@ -192,32 +252,35 @@ FitStatus LinearSolver::Workspace::solve_sparse(const ScaledGram& g, const Linea
     const std::size_t p = static_cast<std::size_t>(g.p);
     const double unit = g.unit[p] / target_scale;
     const double l1 = lambda * options.alpha * unit, l2 = lambda * (1 - options.alpha);
+    const auto stopped = [](FitStatus s) {
+        return s == FitStatus::cancelled || s == FitStatus::timed_out;
+    };
     beta.assign(p, 0.0);
     gradient = target;
     double top = 0;
     for (const double r : target) top = std::max(top, std::fabs(r));
-    // Warm starts: quarter decades from the null solution down.
+    // Warm starts: quarter decades from the null solution down, coarse.
     FitStatus status = FitStatus::ok;
-    for (double rung = top * 0.56234132519034907; l1 > 0 && rung > l1; rung *= 0.56234132519034907) {
-        if (rung < top * 1e-8) break;
-        status = descend(g.p, rung, l2 * rung / l1, 1e-3, 1000, stop);
-        if (status == FitStatus::cancelled || status == FitStatus::timed_out) return status;
+    for (double rung = top * kRung; l1 > 0 && rung > l1 && rung > top * 1e-8; rung *= kRung) {
+        status = descend(g.p, rung, l2 * rung / l1, 1e-3, 100, stop);
+        if (stopped(status)) return status;
     }
-    for (double tolerance = std::max(1e-5, options.tolerance);;) {
-        status = descend(g.p, l1, l2, tolerance, options.max_iterations, stop);
-        if (status == FitStatus::cancelled || status == FitStatus::timed_out) return status;
-        if (polish(g, l1, l2, stop, scaled_coefficient)) return FitStatus::ok;
-        if (const FitStatus s = stop.poll(); s != FitStatus::ok) return s;
-        if (status == FitStatus::not_converged) return status;
-        if (tolerance <= options.tolerance) break;
-        tolerance = std::max(options.tolerance, tolerance * 1e-2);
-        // From fresh sums: the running gradient has gathered rounding errors.
-        for (std::size_t j = 0; j < p; ++j) {
-            gradient[j] = target[j];
-            for (std::size_t k = 0; k < p; ++k) gradient[j] -= correlation[j * p + k] * beta[k];
-        }
+    status = descend(g.p, l1, l2, 1e-5, std::min(options.max_iterations, kCoarseSweeps), stop);
+    if (stopped(status)) return status;
+    bool found = false;
+    status = search_active(g, l1, l2, stop, &found);
+    if (status != FitStatus::ok) return status;
+    if (found) {
+        std::copy(trial.begin(), trial.end(), scaled_coefficient);
+        return FitStatus::ok;
     }
-    // Coefficients at the edge of zero: what the descent found is within the tolerance.
+    // Degenerate: several solutions, or signs within rounding. The descent decides.
+    for (std::size_t j = 0; j < p; ++j) {  // from fresh sums, free of gathered rounding errors
+        gradient[j] = target[j];
+        for (std::size_t k = 0; k < p; ++k) gradient[j] -= correlation[j * p + k] * beta[k];
+    }
+    status = descend(g.p, l1, l2, options.tolerance, options.max_iterations, stop);
+    if (status != FitStatus::ok) return status;
     DoubleDouble intercept = core::narrow(g.mean[p]);
     for (std::size_t j = 0; j < p; ++j) {
         scaled_coefficient[j] = scale[j] > 0 ? beta[j] * target_scale / scale[j] : 0.0;
@@ -236,7 +299,10 @@ FitStatus LinearSolver::Workspace::fit_penalised(const LinearOptions& options, d
         return s;
     }
     out.rank = narrow.rank;
-    out.condition_number = condition_number(gram, narrow);
+    if (const FitStatus s = condition_number(gram, narrow, stop, &out.condition_number);
+        s != FitStatus::ok) {
+        return s;
+    }
     standardize(gram, options);
     coefficient.resize(p);
     const FitStatus s = options.alpha == 0
@@ -267,7 +333,8 @@ FitStatus LinearSolver::Workspace::fit_penalised(const LinearOptions& options, d
 double lambda_max(const double* moments, int p, const LinearOptions& options) {
     LinearSolver::Workspace w;
     if (!(moments_count(moments) >= 1) ||
-        !build_gram(moments, p, options.fit_intercept, w.gram) || w.gram.is_constant(p)) {
+        build_gram(moments, p, options.fit_intercept, {}, w.gram) != FitStatus::ok ||
+        w.gram.is_constant(p)) {
         return 0;
     }
     w.standardize(w.gram, options);

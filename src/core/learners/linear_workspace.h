@@ -28,6 +28,8 @@ struct LinearSolver::Workspace {
     std::vector<double> scale;        // p: s_j of the scaled columns (0: constant)
     std::vector<double> beta, gradient, ridge;
     std::vector<int> active;
+    std::vector<signed char> sign;       // of the active set
+    std::vector<double> trial, present;  // scaled coefficients
     double target_scale = 1;
     ScaledGram active_gram;
     double polished_intercept = 0;
@@ -45,16 +47,16 @@ struct LinearSolver::Workspace {
     [[nodiscard]] FitStatus fit_ols(const StopSignal& stop, LinearFit& out);
     // Rank and condition number of the design, from `narrow`.
     template <class W>
-    double condition_number(const ScaledGram& g, const Cholesky<W>& c);
+    [[nodiscard]] FitStatus condition_number(const ScaledGram& g, const Cholesky<W>& c,
+                                             const StopSignal& stop, double* out);
 
     [[nodiscard]] FitStatus fit_penalised(const LinearOptions& options, double lambda,
                                           const StopSignal& stop, LinearFit& out);
     // Cross-validates; with lambda_auto, *lambda becomes the best of the path.
     [[nodiscard]] FitStatus cross_validate(const double* moments, int p,
                                            const LinearOptions& options, const double* trains,
-                                           const double* tests, int n_folds,
-                                           const StopSignal& stop, double* lambda,
-                                           SplitMetrics* cv);
+                                           const double* tests, int n_folds, const StopSignal& stop,
+                                           double* lambda, SplitMetrics* cv);
 
     void add_fold_errors(const ScaledGram& g, const double* b, double n, FoldSums& out);
     [[nodiscard]] FitStatus evaluate_split(const LinearOptions& options, double n_test,
@@ -70,9 +72,11 @@ struct LinearSolver::Workspace {
     [[nodiscard]] FitStatus solve_sparse(const ScaledGram& g, const LinearOptions& options,
                                          double lambda, const StopSignal& stop,
                                          double* scaled_coefficient);
-    [[nodiscard]] bool polish(const ScaledGram& g, double l1, double l2, const StopSignal& stop,
-                              double* scaled_coefficient);
-    [[nodiscard]] bool is_optimal(int p, double l1, const double* scaled_coefficient) const;
+    [[nodiscard]] FitStatus solve_active(const ScaledGram& g, double l1, double l2,
+                                         const StopSignal& stop);
+    [[nodiscard]] int worst_violation(const ScaledGram& g, double l1, int* wants) const;
+    [[nodiscard]] FitStatus search_active(const ScaledGram& g, double l1, double l2,
+                                          const StopSignal& stop, bool* found);
 };
 
 [[nodiscard]] inline SplitMetrics no_metrics() noexcept {

@@ -109,8 +109,8 @@ MANY_INLINE void finish(const ScaledGram& gram, Cholesky<W>& out) {
             b[j] = minus_product(b[j], row[j], minus_target);
             v[j] = minus_product(v[j], row[j] * row[j], minus_inverse);
             if (gram.centred) {
-                projected = minus_product(projected, row[j],
-                                          -from_triple<W>(gram.mean[std::size_t(j)]));
+                projected =
+                    minus_product(projected, row[j], -from_triple<W>(gram.mean[std::size_t(j)]));
             }
         }
         out.projected[std::size_t(i)] = projected;

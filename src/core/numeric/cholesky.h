@@ -22,17 +22,17 @@ namespace many::core {
 template <class W>
 struct Cholesky {
     // Results. Packed lower triangles have rows of p (+ 1) columns.
-    std::vector<W> u;                  // p: U
-    std::vector<W> pivot, inverse;     // p + 1: D and 1 / D (0 when dropped)
-    std::vector<W> coefficient;        // p, of the scaled columns
-    std::vector<W> diagonal;           // p: of C^-1
-    std::vector<W> projected;          // p: U mean
-    std::vector<unsigned char> kept;   // p
+    std::vector<W> u;                 // p: U
+    std::vector<W> pivot, inverse;    // p + 1: D and 1 / D (0 when dropped)
+    std::vector<W> coefficient;       // p, of the scaled columns
+    std::vector<W> diagonal;          // p: of C^-1
+    std::vector<W> projected;         // p: U mean
+    std::vector<unsigned char> kept;  // p
     W rss{};
-    W intercept{};                     // mean of the target - sum b mean
-    W leverage_of_zero{};              // 1 / n + |D^-1/2 U mean|^2; 0 when not centred
+    W intercept{};         // mean of the target - sum b mean
+    W leverage_of_zero{};  // 1 / n + |D^-1/2 U mean|^2; 0 when not centred
     int rank = 0;
-    bool dropped_variable = false;     // a column left out although it is not constant
+    bool dropped_variable = false;  // a column left out although it is not constant
     // Upper bound of the condition number of the columns kept, scaled to unit diagonal of C:
     // sqrt(p sum of the variance inflation factors).
     double condition_bound = 1;

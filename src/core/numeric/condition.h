@@ -12,13 +12,12 @@ namespace many::core {
 // Cost O(96 k^2).
 class LargestEigenvalue {
   public:
-    // multiply(in, out): out = A in.
+    // multiply(in, out): out = A in; false to stop (the result is then of no use).
     template <class Multiply>
     double operator()(int k, const Multiply& multiply) {
         start(k);
         while (step_ < limit_) {
-            multiply(current_.data(), product_.data());
-            if (!advance()) break;
+            if (!multiply(current_.data(), product_.data()) || !advance()) break;
         }
         return largest();
     }

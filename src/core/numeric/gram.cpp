@@ -12,12 +12,14 @@ namespace {
 constexpr double kConstant = 1e-40;
 // A feature whose spread is below this is collinear with the intercept (kCollinear squared).
 constexpr double kConstantFeature = 1e-28;
+constexpr int kPollColumns = 64;
 
 MANY_INLINE TripleDouble load(const double* moments, std::size_t plane, std::size_t slot) {
     return TripleDouble::of(moments[slot], moments[plane + slot], moments[2 * plane + slot]);
 }
 
-MANY_INLINE void centre(const double* moments, const MomentLayout& layout, ScaledGram& g) {
+MANY_INLINE FitStatus centre(const double* moments, const MomentLayout& layout,
+                             const StopSignal& stop, ScaledGram& g) {
     const std::size_t plane = layout.slots();
     const int m = g.p + 1;
     TripleDouble* mean = g.mean.data();
@@ -30,10 +32,13 @@ MANY_INLINE void centre(const double* moments, const MomentLayout& layout, Scale
         mean[j] = scaled(load(moments, plane, slot), unit[j]) * inverse_n;
     }
     for (int j = 0; j < m; ++j) {
+        if (j % kPollColumns == 0) {
+            if (const FitStatus s = stop.poll(); s != FitStatus::ok) return s;
+        }
         // Row j + 1 of the triangle holds (j, j), (j, j + 1), ...
         std::size_t slot = layout.row(j + 1);
-        const TripleDouble sum = scaled(load(moments, plane, static_cast<std::size_t>(j) + 1),
-                                        unit[j]);
+        const TripleDouble sum =
+            scaled(load(moments, plane, static_cast<std::size_t>(j) + 1), unit[j]);
         for (int i = j; i < m; ++i, ++slot) {
             const TripleDouble s = scaled(scaled(load(moments, plane, slot), unit[j]), unit[i]);
             const std::size_t at = packed(i, j);
@@ -41,6 +46,7 @@ MANY_INLINE void centre(const double* moments, const MomentLayout& layout, Scale
             if (i == j) spread[j] = g.centred ? c[at] : minus_product(s, sum, mean[i]);
         }
     }
+    return FitStatus::ok;
 }
 
 MANY_INLINE void shift(const double* moments, const MomentLayout& layout, const ScaledGram& g,
@@ -69,8 +75,9 @@ MANY_INLINE void shift(const double* moments, const MomentLayout& layout, const 
 }
 
 #if MANY_X86_DISPATCH
-MANY_TARGET_FMA void centre_fma(const double* moments, const MomentLayout& layout, ScaledGram& g) {
-    centre(moments, layout, g);
+MANY_TARGET_FMA FitStatus centre_fma(const double* moments, const MomentLayout& layout,
+                                     const StopSignal& stop, ScaledGram& g) {
+    return centre(moments, layout, stop, g);
 }
 MANY_TARGET_FMA void shift_fma(const double* moments, const MomentLayout& layout,
                                const ScaledGram& g, DoubleDouble* products, DoubleDouble* sums) {
@@ -87,9 +94,10 @@ bool ScaledGram::is_constant(int j) const noexcept {
     return !(at(j, j).value() > limit);
 }
 
-bool build_gram(const double* moments, int p, bool centred, ScaledGram& out) {
+FitStatus build_gram(const double* moments, int p, bool centred, const StopSignal& stop,
+                     ScaledGram& out) {
     const MomentLayout layout(p + 1);
-    if (!moments_finite(moments, layout)) return false;
+    if (!moments_finite(moments, layout)) return FitStatus::not_finite;
     const std::size_t m = static_cast<std::size_t>(p) + 1;
     out.p = p;
     out.n = moments_count(moments);
@@ -110,13 +118,9 @@ bool build_gram(const double* moments, int p, bool centred, ScaledGram& out) {
         out.norm2[j] = square * out.unit[j] * out.unit[j];
     }
 #if MANY_X86_DISPATCH
-    if (kFma) {
-        centre_fma(moments, layout, out);
-        return true;
-    }
+    if (kFma) return centre_fma(moments, layout, stop, out);
 #endif
-    centre(moments, layout, out);
-    return true;
+    return centre(moments, layout, stop, out);
 }
 
 double column_sum(const double* moments, int p, int j) noexcept {

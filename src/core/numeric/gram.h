@@ -9,6 +9,7 @@
 #include <cstddef>
 #include <vector>
 
+#include "core/learners/linear.h"
 #include "core/numeric/wide.h"
 
 namespace many::core {
@@ -34,9 +35,10 @@ struct ScaledGram {
     [[nodiscard]] const TripleDouble& at(int i, int j) const noexcept { return c[packed(i, j)]; }
 };
 
-// False when the moments are not finite. n >= 1 is the caller's care. Cost O(p^2 / 2), 1 us for
-// p = 8.
-[[nodiscard]] bool build_gram(const double* moments, int p, bool centred, ScaledGram& out);
+// not_finite when the moments are not, or what the stop signal says. n >= 1 is the caller's care.
+// Cost O(p^2 / 2), 1 us for p = 8.
+[[nodiscard]] FitStatus build_gram(const double* moments, int p, bool centred,
+                                   const StopSignal& stop, ScaledGram& out);
 
 // Sums of (z_i - a_i)(z_j - a_j) over the rows of `moments`, and of (z_i - a_i), on the scale of
 // `gram`, where a are the means of `gram` (0 when it is not centred): what predictions of a model

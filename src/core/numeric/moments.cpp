@@ -15,8 +15,8 @@
 namespace many::core {
 namespace {
 
-constexpr int kVector = 8;               // widest vector, in doubles
-constexpr int kScratch = 4096;           // doubles of a block: within the first-level cache
+constexpr int kVector = 8;      // widest vector, in doubles
+constexpr int kScratch = 4096;  // doubles of a block: within the first-level cache
 constexpr std::size_t kBlockRows = 32;
 
 template <int W>
@@ -85,8 +85,8 @@ MANY_INLINE void add_strip(const double* z, std::size_t width, std::size_t n, in
 }
 
 template <int W>
-MANY_INLINE void add_block(const double* z, std::size_t width, std::size_t n, int q, double* moments,
-                           std::size_t plane) {
+MANY_INLINE void add_block(const double* z, std::size_t width, std::size_t n, int q,
+                           double* moments, std::size_t plane) {
     double* high = moments;
     for (int i = 0; i < q; ++i) {
         int j = i;
@@ -136,6 +136,29 @@ BlockFunction best_block_function() noexcept {
 
 const BlockFunction kAddBlock = best_block_function();
 
+// row_at(r): the first of layout.columns() doubles of row r.
+template <class RowAt>
+MANY_INLINE void add_rows(double* moments, const MomentLayout& layout, std::size_t n,
+                          RowAt row_at) noexcept {
+    const int q = layout.q();
+    const std::size_t d = static_cast<std::size_t>(layout.columns());
+    // A strip that starts at the last column reads kVector doubles.
+    const std::size_t width = (static_cast<std::size_t>(q) + 2 * kVector - 2) / kVector * kVector;
+    alignas(64) double scratch[kScratch];
+    const std::size_t block = std::clamp<std::size_t>(kScratch / width, 1, kBlockRows);
+    std::memset(scratch, 0, std::min(block, n) * width * sizeof(double));
+    for (std::size_t first = 0; first < n; first += block) {
+        const std::size_t m = std::min(block, n - first);
+        for (std::size_t r = 0; r < m; ++r) {
+            double* z = scratch + r * width;
+            const double* row = row_at(first + r);
+            z[0] = 1.0;
+            for (std::size_t c = 0; c < d; ++c) z[c + 1] = row[c];
+        }
+        kAddBlock(scratch, width, m, q, moments, layout.slots());
+    }
+}
+
 // into += sign * from, slot by slot, by the same cascade.
 void combine(double* into, const double* from, const MomentLayout& layout, double sign) noexcept {
     const std::size_t plane = layout.slots();
@@ -170,23 +193,12 @@ void moments_clear(double* moments, const MomentLayout& layout) noexcept {
 
 void moments_add_rows(double* moments, const MomentLayout& layout, const double* rows,
                       std::size_t n, std::size_t stride) noexcept {
-    const int q = layout.q();
-    const std::size_t d = static_cast<std::size_t>(layout.columns());
-    // A strip that starts at the last column reads kVector doubles.
-    const std::size_t width = (static_cast<std::size_t>(q) + 2 * kVector - 2) / kVector * kVector;
-    alignas(64) double scratch[kScratch];
-    const std::size_t block = std::clamp<std::size_t>(kScratch / width, 1, kBlockRows);
-    std::memset(scratch, 0, std::min(block, n) * width * sizeof(double));
-    for (std::size_t first = 0; first < n; first += block) {
-        const std::size_t m = std::min(block, n - first);
-        for (std::size_t r = 0; r < m; ++r) {
-            double* z = scratch + r * width;
-            const double* row = rows + (first + r) * stride;
-            z[0] = 1.0;
-            for (std::size_t c = 0; c < d; ++c) z[c + 1] = row[c];
-        }
-        kAddBlock(scratch, width, m, q, moments, layout.slots());
-    }
+    add_rows(moments, layout, n, [=](std::size_t r) { return rows + r * stride; });
+}
+
+void moments_gather_rows(double* moments, const MomentLayout& layout, const double* const* rows,
+                         std::size_t n) noexcept {
+    add_rows(moments, layout, n, [=](std::size_t r) { return rows[r]; });
 }
 
 void moments_merge(double* into, const double* from, const MomentLayout& layout) noexcept {

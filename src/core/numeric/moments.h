@@ -51,13 +51,19 @@ void moments_clear(double* moments, const MomentLayout& layout) noexcept;
 void moments_add_rows(double* moments, const MomentLayout& layout, const double* rows,
                       std::size_t n, std::size_t stride) noexcept;
 
+// The same for rows that lie apart: rows[r] points to layout.columns() doubles.
+void moments_gather_rows(double* moments, const MomentLayout& layout, const double* const* rows,
+                         std::size_t n) noexcept;
+
 // into += from. Cost O(q^2 / 2).
 void moments_merge(double* into, const double* from, const MomentLayout& layout) noexcept;
 
 // into -= from: with fold moments, the training part of a fold is the whole minus the fold.
 void moments_subtract(double* into, const double* from, const MomentLayout& layout) noexcept;
 
-[[nodiscard]] inline double moments_count(const double* moments) noexcept { return moments[0]; }
+[[nodiscard]] inline double moments_count(const double* moments) noexcept {
+    return moments[0];
+}
 
 [[nodiscard]] bool moments_finite(const double* moments, const MomentLayout& layout) noexcept;
 

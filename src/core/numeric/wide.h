@@ -77,8 +77,12 @@ MANY_INLINE DoubleDouble narrow(const TripleDouble& a) noexcept {
     const double s = detail::fast_sum2(a.hi, a.mid + a.lo, e);
     return {s, e};
 }
-MANY_INLINE TripleDouble widen(const DoubleDouble& a) noexcept { return {a.hi, a.lo, 0.0}; }
-MANY_INLINE TripleDouble widen(const TripleDouble& a) noexcept { return a; }
+MANY_INLINE TripleDouble widen(const DoubleDouble& a) noexcept {
+    return {a.hi, a.lo, 0.0};
+}
+MANY_INLINE TripleDouble widen(const TripleDouble& a) noexcept {
+    return a;
+}
 
 template <class W>
 MANY_INLINE W from_triple(const TripleDouble& a) noexcept;
@@ -91,7 +95,9 @@ MANY_INLINE TripleDouble from_triple<TripleDouble>(const TripleDouble& a) noexce
     return a;
 }
 
-MANY_INLINE DoubleDouble operator-(const DoubleDouble& a) noexcept { return {-a.hi, -a.lo}; }
+MANY_INLINE DoubleDouble operator-(const DoubleDouble& a) noexcept {
+    return {-a.hi, -a.lo};
+}
 MANY_INLINE TripleDouble operator-(const TripleDouble& a) noexcept {
     return {-a.hi, -a.mid, -a.lo};
 }
@@ -162,11 +168,10 @@ MANY_INLINE TripleDouble operator*(const TripleDouble& a, double b) noexcept {
 }
 
 template <class W>
-MANY_INLINE W operator-(const W& a, const W& b) noexcept
-    requires requires(W w) { w.hi; }
-{
-    return a + (-b);
+MANY_INLINE W operator-(const W& a, const W& b) noexcept requires requires(W w) {
+    w.hi;
 }
+{ return a + (-b); }
 
 // a - b c, with one renormalisation less than written out: the inner step of every solver here.
 MANY_INLINE DoubleDouble minus_product(const DoubleDouble& a, const DoubleDouble& b,

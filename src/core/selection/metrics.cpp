@@ -114,7 +114,8 @@ SplitMetrics holdout_finish(const double* state, int p) noexcept {
     m.n_rows = n;
     m.rmse = std::sqrt(sum(kSquare).value() / n);
     m.mae = sum(kAbsolute).value() / n;
-    m.mape = state[2] > 0 ? sum(kShare).value() / state[2] : std::numeric_limits<double>::quiet_NaN();
+    m.mape =
+        state[2] > 0 ? sum(kShare).value() / state[2] : std::numeric_limits<double>::quiet_NaN();
     m.smape = sum(kSymmetric).value() / n;
     m.bias = sum(kError).value() / n;
     const TripleDouble square = sum(kActualSquare) + sum(kActualLow);

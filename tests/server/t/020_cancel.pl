@@ -23,9 +23,9 @@ $node->safe_psql('postgres', q{
 	CREATE VIEW endless AS
 	SELECT g + n % 10 AS g, x + n AS x, 'c' || n % 5 AS c, y + (n * 31 % 17) AS y
 	FROM base, generate_series(1, 1000000) AS n;
-	CREATE TABLE wide AS SELECT i % 400 AS g, (i * 13 % 37)::float8 AS y, } . join(
+	CREATE TABLE wide AS SELECT i % 20 AS g, (i * 13 % 37)::float8 AS y, } . join(
 		', ', map { "(i * " . (7 * $_ + 3) . " % " . (101 + 2 * $_) . ")::float8 + i % 2 AS x$_" } 1 .. 80)
-	  . q{ FROM generate_series(1, 48000) AS i;
+	  . q{ FROM generate_series(1, 2400) AS i;
 	ALTER TABLE wide SET (parallel_workers = 3);
 	ANALYZE;
 	SELECT FROM many_models.train_many_models('base', 'base', '{g}', 'y', '{x}', workers => 2);
@@ -174,13 +174,17 @@ isnt(finish_statement($s), 'no error', 'immediate shutdown: the run is lost');
 $node->start;
 check_after('immediate shutdown');
 
-# The whole server killed at once.
+# All processes of the server killed at once, as by a loss of power.
 $s = start_run('fit');
 wait_for_phase($s, 'fitting');
+my @pids = split /\n/, $node->safe_psql('postgres', 'SELECT pid FROM pg_stat_activity');
+kill 'STOP', $node->{_pid};
+kill 'KILL', @pids;
 kill_server($node);
-isnt(finish_statement($s), 'no error', 'server killed: the run is lost');
+isnt(finish_statement($s), 'no error', 'power lost: the run is lost');
+cmp_ok(scalar(temporary_files($node)), '>', 0, 'power lost: temporary files stay behind');
 $node->start;
-check_after('server killed');
+check_after('power lost');
 
 # A fast shutdown does not wait for a run.
 $s = start_run('fit');
@@ -207,8 +211,10 @@ $node->poll_query_until('postgres', qq{
 is(finish_statement($s), 'no error', 'the run before DROP EXTENSION ends well');
 is($s->{out}, "50\n", 'it trained its groups');
 is(finish_statement($drop), 'no error', 'then the extension is dropped');
-is( $node->safe_psql('postgres', q{SELECT count(*) FROM pg_namespace WHERE nspname = 'many_models'}),
-	'0', 'and its schema, with all partitions');
+is( $node->safe_psql('postgres', q{
+		SELECT (SELECT count(*) FROM pg_class WHERE relnamespace = 'many_models'::regnamespace),
+		       (SELECT count(*) FROM pg_proc WHERE pronamespace = 'many_models'::regnamespace)}),
+	'0|0', 'and all that is in its schema, partitions of runs too');
 is( $node->safe_psql('postgres', q{
 		CREATE EXTENSION many_models;
 		SELECT trained FROM many_models.train_many_models('again', 'base', '{g}', 'y', '{x}')}),

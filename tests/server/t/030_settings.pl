@@ -9,7 +9,7 @@ use Test::More;
 
 plan skip_all => 'the module is not built' unless module_is_built();
 
-my $node = start_node('settings', max_connections => 20);
+my $node = start_node('settings', max_logical_replication_workers => 0);
 my $sql = q{
 CREATE TABLE sales AS
 SELECT i % 1200 AS shop, TIMESTAMPTZ '2025-01-01 00:00+00' + i * INTERVAL '1 hour' AS at,

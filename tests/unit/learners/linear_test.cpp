@@ -7,7 +7,7 @@
 #include <limits>
 
 #include "core/error.h"
-#include "support.h"
+#include "unit/support.h"
 
 namespace many::test {
 namespace {
@@ -195,7 +195,8 @@ TEST(LeastSquares, Statuses) {
 }
 
 TEST(LeastSquares, StopsWithinMilliseconds) {
-    const Matrix rows = noisy(400, std::vector<double>(300, 1.0), std::vector<double>(300, 0.0), 1, 16);
+    const Matrix rows =
+        noisy(400, std::vector<double>(300, 1.0), std::vector<double>(300, 0.0), 1, 16);
     const std::vector<double> m = moments_of(rows);
     core::LinearSolver solver;
     LinearFit fit;

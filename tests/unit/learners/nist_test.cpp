@@ -7,7 +7,7 @@
 
 #include <algorithm>
 
-#include "support.h"
+#include "unit/support.h"
 
 namespace many::test {
 namespace {
@@ -88,11 +88,13 @@ Digits digits(const core::LinearFit& fit, const std::vector<Exact>& b, const std
     return d;
 }
 
-const char* const kSets[] = {"Norris",   "Pontius",  "NoInt1",   "NoInt2",  "Longley", "Wampler1",
+const char* const kSets[] = {"Norris",   "Pontius",  "NoInt1",   "NoInt2",   "Longley", "Wampler1",
                              "Wampler2", "Wampler3", "Wampler4", "Wampler5", "Filip"};
 
 // Digits the rounding of the columns leaves of the certified values.
-double attainable(const std::string& name) { return name == "Filip" ? 6.0 : 12.5; }
+double attainable(const std::string& name) {
+    return name == "Filip" ? 6.0 : 12.5;
+}
 
 class Nist : public testing::TestWithParam<const char*> {};
 
@@ -126,9 +128,10 @@ TEST(NistTable, Print) {
             of_r[row[1]] = row;
         }
     }
-    std::printf("| dataset | coefficients, certified | coefficients, exact | std errors, certified |"
-                " std errors, exact | residual sd | R2 | R: coefficients, certified | R: exact |"
-                " R: std errors |\n|---|---|---|---|---|---|---|---|---|---|\n");
+    std::printf(
+        "| dataset | coefficients, certified | coefficients, exact | std errors, certified |"
+        " std errors, exact | residual sd | R2 | R: coefficients, certified | R: exact |"
+        " R: std errors |\n|---|---|---|---|---|---|---|---|---|---|\n");
     for (const char* name : kSets) {
         const NistSet set = read_nist(name);
         core::LinearOptions options;

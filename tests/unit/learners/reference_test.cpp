@@ -6,7 +6,7 @@
 #include <functional>
 
 #include "core/learners/linear.h"
-#include "support.h"
+#include "unit/support.h"
 
 namespace many::test {
 namespace {
@@ -122,8 +122,7 @@ TEST_P(Reference, LeastSquares) {
         const double kappa = number(row[column("kappa")]);
         const double tolerance = kappa < 1e6 || !full ? 1e-8 : 1e-14 * kappa;
         for (const auto& [term, values] : coefficients[key]) {
-            const double b =
-                term == 0 ? fit.intercept : fit.coefficient[std::size_t(term) - 1];
+            const double b = term == 0 ? fit.intercept : fit.coefficient[std::size_t(term) - 1];
             const double se =
                 term == 0 ? fit.intercept_std_error : fit.std_error[std::size_t(term) - 1];
             const double r = number(values[5]);
@@ -137,7 +136,8 @@ TEST_P(Reference, LeastSquares) {
             }
         }
         if (fit.df_residual > 0 && full) {
-            const auto s = core::fit_statistics(fit.n_rows, fit.df_residual, fit.rss, fit.tss, true);
+            const auto s =
+                core::fit_statistics(fit.n_rows, fit.df_residual, fit.rss, fit.tss, true);
             expect_close(fit.sigma, number(row[column("sigma")]), 1e-8, where + " sigma");
             expect_close(s.r2, number(row[column("r_squared")]), 1e-8, where + " r2");
             expect_close(s.adj_r2, number(row[column("adj_r_squared")]), 1e-7, where + " adj r2");
@@ -187,8 +187,8 @@ TEST_P(Reference, Penalised) {
             for (const auto& row : rows) square += (row[j] - mean) * (row[j] - mean) / fit.n_rows;
             const double s2 = options.standardize ? square : 1;
             const double b = fit.coefficient[j];
-            penalty += options.alpha * std::sqrt(s2) * std::fabs(b) +
-                       (1 - options.alpha) / 2 * s2 * b * b;
+            penalty +=
+                options.alpha * std::sqrt(s2) * std::fabs(b) + (1 - options.alpha) / 2 * s2 * b * b;
         }
         const double intercept = coefficients[where][0];
         EXPECT_NEAR(fit.intercept, intercept, 1e-6 * std::fabs(intercept) + 1e-8) << where;

@@ -7,7 +7,7 @@
 #include <cstring>
 #include <numeric>
 
-#include "support.h"
+#include "unit/support.h"
 
 namespace many::test {
 namespace {
@@ -56,8 +56,8 @@ TEST(Moments, SumsAreExactTo140Bits) {
                     size += abs(a * b);
                 }
                 const std::size_t s = layout.slot(i, j);
-                const Exact got = Exact(m[s]) + Exact(m[layout.slots() + s]) +
-                                  Exact(m[2 * layout.slots() + s]);
+                const Exact got =
+                    Exact(m[s]) + Exact(m[layout.slots() + s]) + Exact(m[2 * layout.slots() + s]);
                 EXPECT_LE(abs(got - sum), size * pow(Exact(2), -140)) << d << ' ' << i << ' ' << j;
             }
         }

@@ -3,7 +3,7 @@
 
 #include <gtest/gtest.h>
 
-#include "support.h"
+#include "unit/support.h"
 
 namespace many::test {
 namespace {
@@ -11,8 +11,12 @@ namespace {
 using core::DoubleDouble;
 using core::TripleDouble;
 
-Exact exact(const DoubleDouble& a) { return Exact(a.hi) + Exact(a.lo); }
-Exact exact(const TripleDouble& a) { return Exact(a.hi) + Exact(a.mid) + Exact(a.lo); }
+Exact exact(const DoubleDouble& a) {
+    return Exact(a.hi) + Exact(a.lo);
+}
+Exact exact(const TripleDouble& a) {
+    return Exact(a.hi) + Exact(a.mid) + Exact(a.lo);
+}
 
 template <class W>
 struct Bits;

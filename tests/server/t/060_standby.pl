@@ -1,0 +1,70 @@
+# On a hot standby models are read and used; what writes is refused.
+use strict;
+use warnings;
+
+use ManyTest;
+use PostgreSQL::Test::Cluster;
+use PostgreSQL::Test::Utils;
+use Test::More;
+
+plan skip_all => 'the module is not built' unless module_is_built();
+
+my $primary = PostgreSQL::Test::Cluster->new('primary');
+$primary->init(allows_streaming => 1, extra => [ '--encoding=UTF8', '--no-locale' ]);
+$primary->append_conf('postgresql.conf', "max_worker_processes = 8\nshared_buffers = 32MB");
+$primary->start;
+$primary->safe_psql('postgres', q{
+	CREATE EXTENSION many_models;
+	CREATE TABLE t AS SELECT i % 1200 AS g, i * 7 % 101 AS x, i * 13 % 37 AS y FROM generate_series(1, 12000) AS i;
+	SELECT FROM many_models.train_many_models('t', 't', '{g}', 'y', '{x}')});
+$primary->backup('base');
+my $standby = PostgreSQL::Test::Cluster->new('standby');
+$standby->init_from_backup($primary, 'base', has_streaming => 1);
+$standby->start;
+$primary->wait_for_catchup($standby);
+
+my $predict = q{SELECT many_models.predict('t', '{"g": 7}', '{"x": 50}')};
+my $on_primary = $primary->safe_psql('postgres', $predict);
+isnt($on_primary, '', 'a prediction on the primary');
+is($standby->safe_psql('postgres', $predict), $on_primary, 'the same on the standby');
+is( $standby->safe_psql('postgres', q{SELECT count(*), count(rmse) FROM many_models.metrics WHERE split = 'holdout'}),
+	$primary->safe_psql('postgres', q{SELECT count(*), count(rmse) FROM many_models.metrics WHERE split = 'holdout'}),
+	'the views work there');
+is($standby->safe_psql('postgres', 'SELECT count(*) FROM many_models.run_progress'), '0', 'run_progress too');
+is( $standby->safe_psql('postgres', q{
+		SELECT count(*), count(m) FROM (SELECT many_models.fit('{}', y, ARRAY[x]::float8[]) AS m FROM t GROUP BY g) AS f}),
+	'1200|1200', 'the aggregate fit too');
+
+for my $call (q{train_many_models('t')}, q{train_many_models('u', 't', '{g}', 'y')},
+	q{score_many_models('t')}, q{drop_models('t')})
+{
+	my ($name) = $call =~ /^(\w+)/;
+	is(sql_error($standby, "SELECT many_models.$call"), "25006: cannot execute $name() during recovery",
+		"$call on a standby");
+}
+
+# A session of the standby that has the models cached sees the next version as soon as it is replayed,
+# and the end of the set.
+my $session = $standby->background_psql('postgres', on_error_stop => 0);
+is($session->query_safe($predict), $on_primary, 'a session of the standby');
+$primary->safe_psql('postgres', q{
+	UPDATE t SET y = y + 1000;
+	SELECT FROM many_models.train_many_models('t')});
+$primary->wait_for_catchup($standby);
+my $after = $primary->safe_psql('postgres', $predict);
+cmp_ok($after, '>', $on_primary + 500, 'another version predicts something else');
+is($session->query_safe($predict), $after, 'and the same session of the standby follows');
+
+$standby->promote;
+is($session->query_safe($predict), $after, 'still so after a promotion');
+is($standby->safe_psql('postgres', q{SELECT version, trained FROM many_models.train_many_models('t')}),
+	'3|1200', 'a promoted standby trains');
+$standby->safe_psql('postgres', q{SELECT many_models.drop_models('t')});
+like(($session->query($predict))[0] . $session->{stderr}, qr/model set "t" does not exist/,
+	'a session notices that the set is gone');
+$session->{stderr} = '';
+$session->quit;
+
+$standby->stop;
+$primary->stop;
+done_testing();

@@ -1,0 +1,117 @@
+// Holdout metrics against plain sums in long double; independence of order.
+#include "core/selection/metrics.h"
+
+#include <gtest/gtest.h>
+
+#include <algorithm>
+#include <cstring>
+
+#include "core/selection/split.h"
+#include "unit/support.h"
+
+namespace many::test {
+namespace {
+
+core::LinearFit plane(double offset) {
+    core::LinearFit fit;
+    fit.p = 3;
+    fit.target_mean = 10 + offset;
+    fit.coefficient = {2, std::nan(""), -1};
+    fit.mean = {1, 5, 3};
+    return fit;
+}
+
+Matrix rows_for(double offset) {
+    std::mt19937_64 g(41);
+    std::normal_distribution<double> normal;
+    Matrix rows;
+    for (int i = 0; i < 500; ++i) {
+        const double a = normal(g), b = normal(g), c = normal(g);
+        rows.push_back({a, b, c, i % 50 == 0 ? 0.0 : offset + 10 + 2 * a - c + normal(g)});
+    }
+    return rows;
+}
+
+core::SplitMetrics evaluate(const Matrix& rows, const core::LinearFit& fit) {
+    std::vector<double> state(core::holdout_state_doubles(fit.p));
+    core::holdout_start(state.data(), fit);
+    for (const auto& row : rows) {
+        core::holdout_add_rows(state.data(), fit.p, row.data(), 1, row.size());
+    }
+    return core::holdout_finish(state.data(), fit.p);
+}
+
+TEST(Metrics, MatchPlainSums) {
+    for (const double offset : {0.0, 1e6}) {
+        const core::LinearFit fit = plane(offset);
+        const Matrix rows = rows_for(offset);
+        long double square = 0, absolute = 0, share = 0, symmetric = 0, error = 0, y_sum = 0;
+        int nonzero = 0;
+        for (const auto& r : rows) {
+            const long double f = fit.target_mean + 2.0L * (r[0] - 1.0L) - (r[2] - 3.0L);
+            const long double e = f - r[3];
+            square += e * e;
+            absolute += std::fabs(e);
+            error += e;
+            if (r[3] != 0) share += std::fabs(e / r[3]), ++nonzero;
+            symmetric += 2 * std::fabs(e) / (std::fabs(r[3]) + std::fabs(f));
+            y_sum += r[3];
+        }
+        const long double n = rows.size(), mean = y_sum / n;
+        long double spread = 0;
+        for (const auto& r : rows) spread += (r[3] - mean) * (r[3] - mean);
+        const core::SplitMetrics m = evaluate(rows, fit);
+        EXPECT_EQ(m.n_rows, 500);
+        EXPECT_NEAR(m.rmse / std::sqrt(square / n), 1, 1e-12);
+        EXPECT_NEAR(m.mae / (absolute / n), 1, 1e-11);
+        EXPECT_NEAR(m.mape / (share / nonzero), 1, 1e-10);
+        EXPECT_NEAR(m.smape / (symmetric / n), 1, 1e-10);
+        EXPECT_NEAR(m.bias, error / n, 1e-8);
+        EXPECT_NEAR(m.r2, 1 - square / spread, 1e-11);
+    }
+}
+
+TEST(Metrics, OrderDoesNotMatter) {
+    Matrix rows = rows_for(1e3);
+    const core::SplitMetrics first = evaluate(rows, plane(1e3));
+    std::mt19937_64 g(42);
+    for (int trial = 0; trial < 20; ++trial) {
+        std::shuffle(rows.begin(), rows.end(), g);
+        const core::SplitMetrics other = evaluate(rows, plane(1e3));
+        EXPECT_EQ(std::memcmp(&first, &other, sizeof first), 0);
+    }
+}
+
+TEST(Metrics, Edges) {
+    core::LinearFit fit = plane(0);
+    const core::SplitMetrics none = evaluate({}, fit);
+    EXPECT_EQ(none.n_rows, 0);
+    EXPECT_TRUE(std::isnan(none.rmse));
+    fit.coefficient = {0, 0, 0};
+    fit.target_mean = 0;
+    const core::SplitMetrics zero = evaluate({{1, 1, 1, 0}, {2, 2, 2, 0}}, fit);
+    EXPECT_EQ(zero.rmse, 0);
+    EXPECT_EQ(zero.smape, 0);            // both sides 0 count 0
+    EXPECT_TRUE(std::isnan(zero.mape));  // no row with y <> 0
+    EXPECT_TRUE(std::isnan(zero.r2));    // y is constant
+    EXPECT_TRUE(std::isnan(evaluate({{1, 1, 1, 0.1}, {2, 2, 2, 0.1}}, fit).r2));
+}
+
+TEST(Split, HashesAreStableAndUniform) {
+    const double a[3] = {1, -0.0, 3}, b[3] = {1, 0.0, 3};
+    EXPECT_EQ(core::row_hash(a, 3, 5), core::row_hash(b, 3, 5));
+    EXPECT_NE(core::row_hash(a, 3, 5), core::row_hash(a, 3, 6));
+    std::vector<int> folds(5);
+    int held = 0;
+    for (int i = 0; i < 20000; ++i) {
+        const double row[2] = {double(i), double(i % 10)};
+        const std::uint64_t h = core::row_hash(row, 2, 0);
+        held += core::in_holdout(h, 0.2);
+        ++folds[std::size_t(core::fold_of(h, 5))];
+    }
+    EXPECT_NEAR(held, 4000, 200);
+    for (const int n : folds) EXPECT_NEAR(n, 4000, 200);
+}
+
+}  // namespace
+}  // namespace many::test
