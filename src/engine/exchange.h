@@ -22,7 +22,7 @@ struct ChunkHeader {
     uint32 n;  // rows
     uint16 key_length;
     ChunkKind kind;
-    uint8 unused;
+    uint8 held_out;  // in a sink's batch: the row belongs to the holdout
 };
 static_assert(sizeof(ChunkHeader) == 16);
 

@@ -27,8 +27,9 @@ struct Group {
     char* key;
     double* moments;  // or nullptr
     uint32 key_length;
-    uint32 batch_rows;  // sink: its rows in the batch being folded ...
-    uint32 batch_head;  // ... and the last of them (1-based; 0: none)
+    // sink: lists of its rows in the batch being folded: [0] training, [1] held out
+    uint32 batch_rows[2];
+    uint32 batch_head[2];  // the last of them (1-based; 0: none)
     uint32 n_train;     // fit phase: rows in the block
     uint32 train_capacity;
     bool over_budget;  // rows exchange: the group does not fit; its rows are only counted

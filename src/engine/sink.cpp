@@ -28,6 +28,7 @@ constexpr uint32 kSparseShare = 2;   // fewer rows per group in a batch: rows pa
 constexpr uint32 kFewRows = 8;       // of a group in a batch: kept as rows if it has no moments yet
 constexpr int kFirstArgument = 2;    // of the run's columns: after state and run
 constexpr Size kMaxBatchBytes = 256 * 1024;  // within the second-level cache
+constexpr Size kPrefetchSlack = 1024;        // behind a batch, so that prefetching stays inside
 
 // The training rows of one bucket on their way: chunks of one row each, in the files' layout.
 struct Batch {
@@ -50,6 +51,7 @@ struct Sink {
     GroupTable table;
     ChunkWriter writer;
     LevelDictionary levels;
+    bool all_float8;   // target and features
     double* row;       // being read
     Size row_bytes;
     Batch* batches;    // n_buckets
@@ -125,6 +127,9 @@ Sink* make_sink(MemoryContext aggregate_context, int64 run) {
     for (int i = 0; i < spec->n_features; i++)
         (void)pg::feature_reader_init(&sink->readers[i], spec->features()[i].type);
     (void)pg::feature_reader_init(&sink->target, spec->target_type);
+    sink->all_float8 = spec->target_type == FLOAT8OID;
+    for (int i = 0; i < spec->n_features; i++)
+        if (spec->features()[i].type != FLOAT8OID) sink->all_float8 = false;
     group_table_init(&sink->table, spec, &sink->codec, context);
     const int process = (int)pg_atomic_fetch_add_u32(&segment->n_processes, 1);
     chunk_writer_init(&sink->writer, segment, process, context);
@@ -183,6 +188,17 @@ RowState read_row(Sink* sink, const NullableDatum* values, double* row, int* bad
         values++;
     }
     const NullableDatum* target = values++;
+    if (sink->all_float8 && !time_is_null) {  // without a branch per value
+        bool any_null = target->isnull;
+        double probe = 0;
+        for (int i = 0; i < p; i++) {
+            row[i] = DatumGetFloat8(values[i].value);
+            any_null |= values[i].isnull;
+        }
+        row[p] = DatumGetFloat8(target->value);
+        for (int i = 0; i <= p; i++) probe += row[i] - row[i];  // NaN if any is NaN or infinite
+        if (likely(!any_null && probe == 0)) return RowState::usable;
+    }
     for (int i = 0; i < p; i++) {
         if (values[i].isnull) {
             if (state == RowState::usable) *bad_column = i;
@@ -241,32 +257,57 @@ bool is_held_out(const RunSpec* spec, const double* row) {
     }
 }
 
-// Adds what the group has in this batch to its moments, or writes it as rows.
-void settle_group(Sink* sink, Group* group) {
-    GroupTable* table = &sink->table;
-    const uint32 n = group->batch_rows;
-    const bool folds = table->folds_rows && (group->moments != nullptr || n >= kFewRows);
+// Folds the training rows that the group has in the batch into its moments.
+void fold_list(Sink* sink, Group* group) {
     const double* rows[64];
     uint32 filled = 0;
-    char* gathered = (char*)sink->gathered;
-    for (uint32 i = group->batch_head; i != 0; i = sink->chunk_next[i - 1]) {
-        if (!folds) {
-            memcpy(gathered, sink->chunk_rows[i - 1], sink->row_bytes);
-            gathered += sink->row_bytes;
-            continue;
-        }
+    for (uint32 i = group->batch_head[0]; i != 0; i = sink->chunk_next[i - 1]) {
         rows[filled++] = sink->chunk_rows[i - 1];
         if (filled == lengthof(rows)) {
-            group_fold_rows(table, group, rows, filled);
+            group_fold_rows(&sink->table, group, rows, filled);
             filled = 0;
         }
     }
-    if (filled > 0) group_fold_rows(table, group, rows, filled);
-    if (!folds && n > 0)
-        write_rows(&sink->writer, false, group->hash, group->key, group->key_length,
-                   sink->gathered, n, table->stride);
-    group->batch_rows = 0;
-    group->batch_head = 0;
+    if (filled > 0) group_fold_rows(&sink->table, group, rows, filled);
+}
+
+// Writes one of the group's lists as one chunk of rows.
+void write_list(Sink* sink, Group* group, bool held_out) {
+    char* gathered = (char*)sink->gathered;
+    for (uint32 i = group->batch_head[held_out]; i != 0; i = sink->chunk_next[i - 1]) {
+        memcpy(gathered, sink->chunk_rows[i - 1], sink->row_bytes);
+        gathered += sink->row_bytes;
+    }
+    write_rows(&sink->writer, held_out, group->hash, group->key, group->key_length, sink->gathered,
+               group->batch_rows[held_out], sink->table.stride);
+}
+
+void settle_group(Sink* sink, Group* group) {
+    const uint32 n = group->batch_rows[0];
+    if (n > 0 && sink->table.folds_rows && (group->moments != nullptr || n >= kFewRows))
+        fold_list(sink, group);
+    else if (n > 0)
+        write_list(sink, group, false);
+    if (group->batch_rows[1] > 0) write_list(sink, group, true);
+    group->batch_rows[0] = group->batch_rows[1] = 0;
+    group->batch_head[0] = group->batch_head[1] = 0;
+}
+
+// Fetches the moments of the group that comes next.
+void prefetch_moments(const GroupTable* table, const Group* group) {
+    constexpr Size kMost = 4096;
+    const char* moments = (const char*)group->moments;
+    if (moments == nullptr) return;
+    for (Size at = 0; at < table->moments_doubles * sizeof(double) && at < kMost; at += 64)
+        __builtin_prefetch(moments + at, 1);
+}
+
+void merge_info(Group* group, const char* payload) {
+    GroupInfo info;
+    memcpy(&info, payload, sizeof info);
+    group->info.n_null += info.n_null;
+    if (info.n_bad > 0)
+        group_note_bad(group, info.bad_column, info.bad_is_null != 0, info.n_bad);
 }
 
 // Groups the chunks of a batch and settles each group: the group's moments are touched once for all
@@ -283,26 +324,20 @@ void fold_batch(Sink* sink, Batch* batch) {
         bool found = false;
         Group* group = group_table_lookup(table, header.hash, key, header.key_length, &found);
         if (unlikely(header.kind == ChunkKind::info)) {
-            GroupInfo info;
-            memcpy(&info, payload, sizeof info);
-            group->info.n_null += info.n_null;
-            if (info.n_bad > 0)
-                group_note_bad(group, info.bad_column, info.bad_is_null != 0, info.n_bad);
-            p = payload + sizeof info;
+            merge_info(group, payload);
+            p = payload + sizeof(GroupInfo);
             continue;
         }
-        if (group->batch_rows++ == 0) sink->touched[n_touched++] = group;
+        const int list = header.held_out;
+        if (group->batch_rows[0] + group->batch_rows[1] == 0) sink->touched[n_touched++] = group;
+        group->batch_rows[list]++;
         sink->chunk_rows[n] = (const double*)payload;
-        sink->chunk_next[n] = group->batch_head;
-        group->batch_head = ++n;
+        sink->chunk_next[n] = group->batch_head[list];
+        group->batch_head[list] = ++n;
         p = payload + sink->row_bytes;
     }
     for (uint32 i = 0; i < n_touched; i++) {
-        if (i + 1 < n_touched && sink->touched[i + 1]->moments != nullptr) {
-            const char* next = (const char*)sink->touched[i + 1]->moments;
-            for (Size at = 0; at < table->moments_doubles * sizeof(double) && at < 4096; at += 64)
-                __builtin_prefetch(next + at, 1);
-        }
+        if (i + 1 < n_touched) prefetch_moments(table, sink->touched[i + 1]);
         settle_group(sink, sink->touched[i]);
     }
     batch->sparse = n >= 64 && n_touched * kSparseShare > n;
@@ -326,19 +361,28 @@ void end_batch(Sink* sink, int bucket) {
 }
 
 // Appends a chunk of one row, or of what is wrong with a row, to its bucket's batch.
-void append_chunk(Sink* sink, uint64 hash, ChunkKind kind, const void* payload, Size bytes) {
+void append_chunk(Sink* sink, uint64 hash, ChunkKind kind, bool held_out, const void* payload,
+                  Size bytes) {
     const int bucket = bucket_of(hash, sink->segment->n_buckets);
     const Size total = sizeof(ChunkHeader) + sink->codec.length + bytes;
     Batch* batch = &sink->batches[bucket];
     if (unlikely(batch->bytes == nullptr))
-        batch->bytes = (char*)MemoryContextAllocHuge(sink->context, sink->batch_bytes + 1024);
+        batch->bytes =
+            (char*)MemoryContextAllocHuge(sink->context, sink->batch_bytes + kPrefetchSlack);
     if (unlikely(batch->used + total > sink->batch_bytes)) end_batch(sink, bucket);
+    if (held_out && batch->sparse) {
+        write_rows(&sink->writer, true, hash, sink->codec.image, sink->codec.length,
+                   (const double*)payload, 1, sink->table.stride);
+        sink->rows_unreported++;
+        return;
+    }
     char* p = batch->bytes + batch->used;
     ChunkHeader header = {};
     header.hash = hash;
     header.n = 1;
     header.key_length = (uint16)sink->codec.length;
     header.kind = kind;
+    header.held_out = held_out ? 1 : 0;
     memcpy(p, &header, sizeof header);
     p += sizeof header;
     for (uint32 i = 0; i < sink->codec.length; i += 8) memcpy(p + i, sink->codec.image + i, 8);
@@ -348,7 +392,8 @@ void append_chunk(Sink* sink, uint64 hash, ChunkKind kind, const void* payload, 
     batch->n++;
     // Where the bucket's next row will go: it comes some hundred rows later, and its stores must not
     // wait for memory then.
-    for (Size at = 64; at <= bytes + 128; at += 64) __builtin_prefetch(p + bytes + at, 1);
+    for (Size at = 64; at <= bytes + 128 && at < kPrefetchSlack; at += 64)
+        __builtin_prefetch(p + bytes + at, 1);
 }
 
 void add_unusable(Sink* sink, uint64 hash, RowState state, int column) {
@@ -361,7 +406,7 @@ void add_unusable(Sink* sink, uint64 hash, RowState state, int column) {
         info.bad_column = column;
         info.bad_is_null = state == RowState::has_null ? 1 : 0;
     }
-    append_chunk(sink, hash, ChunkKind::info, &info, sizeof info);
+    append_chunk(sink, hash, ChunkKind::info, false, &info, sizeof info);
 }
 
 void add_row(Sink* sink, const NullableDatum* values) {
@@ -374,15 +419,11 @@ void add_row(Sink* sink, const NullableDatum* values) {
                                sink->codec.length, kMaxKeyLength),
                         errhint("Partition by a shorter column, such as an id or a hash.")));
     const RowState state = read_row(sink, values + spec->n_keys, sink->row, &bad_column);
-    if (unlikely(state != RowState::usable)) {
+    if (unlikely(state != RowState::usable))
         add_unusable(sink, hash, state, bad_column);
-    } else if (is_held_out(spec, sink->row)) {
-        write_rows(&sink->writer, true, hash, sink->codec.image, sink->codec.length, sink->row, 1,
-                   sink->table.stride);
-        sink->rows_unreported++;
-    } else {
-        append_chunk(sink, hash, ChunkKind::rows, sink->row, sink->row_bytes);
-    }
+    else
+        append_chunk(sink, hash, ChunkKind::rows, is_held_out(spec, sink->row), sink->row,
+                     sink->row_bytes);
 }
 
 // Ends a live sink: everything to the files, memory back; leaves a summary.

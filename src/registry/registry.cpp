@@ -92,7 +92,7 @@ ModelSet* find_model_set(const char* name, bool lock) {
     const int code = SPI_execute_with_args(
         lock ? "SELECT model_set, owner::oid, source, partition_by, target, features, algorithm, "
                "time_column, options::text, tags::text, latest_version "
-               "FROM many_models.model_sets WHERE model_set = $1 FOR UPDATE"
+               "FROM many_models.model_sets WHERE model_set = $1 FOR NO KEY UPDATE"
              : "SELECT model_set, owner::oid, source, partition_by, target, features, algorithm, "
                "time_column, options::text, tags::text, latest_version "
                "FROM many_models.model_sets WHERE model_set = $1",

@@ -2,7 +2,7 @@
 CREATE FUNCTION bits(model_set text) RETURNS text LANGUAGE sql AS $$
     SELECT md5(string_agg(m.partition_key || m.model::text, ' ' ORDER BY m.partition_key)) FROM many_models.model_store AS m
     JOIN many_models.runs AS r USING (run_id) WHERE r.model_set = bits.model_set GROUP BY run_id ORDER BY run_id DESC LIMIT 1 $$;
-CREATE TABLE many_rows AS SELECT i % 500 AS g, (i * 7 % 101)::float8 AS x, (i * 13 % 37)::float8 AS y FROM generate_series(1, 60000) AS i;
+CREATE TABLE many_rows AS SELECT i % 500 AS g, (i * 7 % 101)::float8 AS x, (i * 13 % 37)::float8 AS y FROM generate_series(1, 100000) AS i;
 ALTER TABLE many_rows SET (parallel_workers = 3);
 ANALYZE many_rows;
 SET min_parallel_table_scan_size = 0;
