@@ -46,6 +46,7 @@ CREATE TABLE many_models.runs (
     source            text NOT NULL,
     partition_by      text[] NOT NULL,
     key_types         text[] NOT NULL,
+    key_collations    text[],
     target            text,
     features          text[],
     feature_types     text[],
@@ -106,6 +107,8 @@ COMMENT ON TABLE many_models.runs IS
 COMMENT ON COLUMN many_models.runs.status IS 'succeeded; a failed or cancelled run leaves no row';
 COMMENT ON COLUMN many_models.runs.features IS 'the features as used, in order';
 COMMENT ON COLUMN many_models.runs.key_types IS 'types of the partition columns, in order';
+COMMENT ON COLUMN many_models.runs.key_collations IS
+    'collations of the partition columns by which training compared them; empty: none';
 COMMENT ON COLUMN many_models.runs.storage IS
     'partition of model_store and failure_store that holds the results; 0 is shared by small runs';
 COMMENT ON COLUMN many_models.runs.nullable_keys IS

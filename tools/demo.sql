@@ -27,7 +27,7 @@ ANALYZE sales;
 \echo
 \echo '  SELECT * FROM many_models.train_many_models('
 \echo '      ''demand'', ''sales'', ''{product,country}'', ''units'','
-\echo '      ''{price,weekday,season,day}'', ''ridge'', ''day'', ''{"min_rows": 40}'');'
+\echo '      ''{price,weekday,season,day}'', ''ridge'', ''day'', ''{"min_rows": 40, "lambda": 0.5}'');'
 \echo
 SELECT model_set, version, status, groups, trained, failed, skipped, rows_read, workers,
        date_trunc('milliseconds', elapsed) AS elapsed

@@ -82,13 +82,13 @@ void merge_chunk(BucketWork* work, const ChunkReader* reader) {
                     group_see_time(group, time);
                 }
                 if (group->over_budget) continue;
-                memcpy(group_row_slot(table, group), row, bytes);
-            }
-            // Half of the budget for rows, the other half for fitting them.
-            if (!table->folds_rows &&
-                (Size)group->train_capacity * bytes > work->table_budget / 2) {
-                group_free_rows(table, group);
-                group->over_budget = true;
+                double* slot = group_row_slot(table, group);
+                if (slot != nullptr) {
+                    memcpy(slot, row, bytes);
+                } else {
+                    group_free_rows(table, group);
+                    group->over_budget = true;
+                }
             }
             break;
         }
@@ -266,6 +266,10 @@ void process_range(BucketWork* work, uint32 low, uint32 high) {
         group_free_rows(&work->table, group_at(&work->table, i));
     group_table_free(&work->table);
     group_table_init(&work->table, work->spec, &work->codec, work->bucket_context);
+    // Half of the budget for a group's rows, the other half for fitting them.
+    const Size row_bytes = (Size)work->table.stride * sizeof(double);
+    const Size most = work->spec->budget_bytes / 2 / row_bytes;
+    work->table.most_rows = most > PG_INT32_MAX ? PG_INT32_MAX : (uint32)most;
     if (load_range(work, low, high)) {
         fit_range(work, low, high);
         return;

@@ -87,7 +87,10 @@ void free_rows(GroupTable* table, double* rows, uint32 capacity) {
 
 // A block of at least one more row, the old rows copied.
 void grow_rows(GroupTable* table, double** rows, uint32* capacity) {
-    const uint32 next = *capacity == 0 ? kFirstBlockRows : *capacity * (*capacity < 16 ? 4 : 2);
+    uint32 next = *capacity == 0 ? kFirstBlockRows : *capacity * (*capacity < 16 ? 4 : 2);
+    if (!table->folds_rows && next > table->most_rows && *capacity < table->most_rows &&
+        rows_bytes(table, table->most_rows) > kDirectBytes)
+        next = table->most_rows;
     double* bigger = alloc_rows(table, next);
     if (*capacity > 0) memcpy(bigger, *rows, rows_bytes(table, *capacity));
     free_rows(table, *rows, *capacity);
@@ -189,6 +192,7 @@ void group_table_init(GroupTable* table, RunSpec* spec, KeyCodec* codec, MemoryC
     // Rows whose bytes equal those of the moments, to the next power of two, 16 to 64.
     const Size row_bytes = (Size)table->stride * sizeof(double);
     const Size even = table->moments_doubles * sizeof(double) * (Size)table->n_moments / row_bytes;
+    table->most_rows = PG_UINT32_MAX;
     table->block_rows = even <= 24 ? 16 : even <= 48 ? 32 : 64;
     rehash(table, kFirstSlots);
 }
@@ -261,6 +265,7 @@ Group* group_table_lookup(GroupTable* table, uint64 hash, const char* key, uint3
 }
 
 double* group_row_slot(GroupTable* table, Group* group) {
+    if (!table->folds_rows && group->n_train >= table->most_rows) return nullptr;
     if (group->n_train == group->train_capacity) {
         if (table->folds_rows && group->n_train >= table->block_rows)
             group_fold(table, group);

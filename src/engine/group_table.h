@@ -55,6 +55,7 @@ struct GroupTable {
     int cv_folds;
     uint64 seed;
     uint32 block_rows;  // rows of a full block in the statistics exchange
+    uint32 most_rows;   // rows exchange: of one group; more are over budget
     Size moments_doubles;  // of one moments buffer
     // groups
     uint64 n_groups;
@@ -93,7 +94,8 @@ inline Group* group_at(const GroupTable* table, uint64 index) {
     return &table->chunks[index / kGroupsPerChunk][index % kGroupsPerChunk];
 }
 
-// Room for one more row in the group's block, folding or growing first.
+// Room for one more row in the group's block, folding or growing first; nullptr: the group has
+// most_rows already.
 double* group_row_slot(GroupTable* table, Group* group);
 
 // Folds the rows in the block into the moments.
@@ -107,7 +109,11 @@ void group_free_rows(GroupTable* table, Group* group);
 // Doubles from the arena, zeroed.
 double* group_table_doubles(GroupTable* table, Size n);
 
+// In rows, the time of a row without one (which the fit leaves out).
+constexpr int64 kNoTime = PG_INT64_MIN;
+
 inline void group_see_time(Group* group, int64 time) {
+    if (time == kNoTime) return;
     if (time < group->first_time) group->first_time = time;
     if (time > group->last_time) group->last_time = time;
 }

@@ -183,7 +183,7 @@ RowState read_row(Sink* sink, const NullableDatum* values, double* row, int* bad
     bool time_is_null = false;
     if (spec->has_time) {
         time_is_null = values->isnull;
-        const int64 time = time_is_null ? 0 : time_of(spec, values->value);
+        const int64 time = time_is_null ? kNoTime : time_of(spec, values->value);
         memcpy(&row[p + 1], &time, sizeof time);
         values++;
     }

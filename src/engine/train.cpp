@@ -270,6 +270,22 @@ ArrayType* type_names(const Oid* types, int n) {
     return pg::strings_to_text_array(names, n);
 }
 
+// Qualified names; empty where a type has no collation.
+ArrayType* collation_names(const KeySpec* keys, int n) {
+    char** names = (char**)palloc(sizeof(char*) * (Size)(n + 1));
+    for (int i = 0; i < n; i++) {
+        names[i] = pstrdup("");
+        if (!OidIsValid(keys[i].collation)) continue;
+        HeapTuple tuple = SearchSysCache1(COLLOID, ObjectIdGetDatum(keys[i].collation));
+        if (!HeapTupleIsValid(tuple)) continue;
+        auto* form = (Form_pg_collation)GETSTRUCT(tuple);
+        names[i] = quote_qualified_identifier(get_namespace_name(form->collnamespace),
+                                              NameStr(form->collname));
+        ReleaseSysCache(tuple);
+    }
+    return pg::strings_to_text_array(names, n);
+}
+
 Datum run_details(const Run* run) {
     const RunSegment* segment = run->segment;
     StringInfoData json;
@@ -304,12 +320,12 @@ void record_run(const Run* run, const Collected* collected, TimestampTz finished
     const TrainArguments* a = &run->plan->arguments;
     auto* segment = run->segment;
     registry::RegistryRights rights;
-    constexpr int kColumns = 29;
+    constexpr int kColumns = 30;
     Oid types[kColumns] = {INT8OID, TEXTOID, INT4OID, OIDOID, TIMESTAMPTZOID, TIMESTAMPTZOID,
                            INTERVALOID, INT8OID, INT8OID, INT8OID, INT8OID, INT8OID, INT8OID,
                            INT4OID, TEXTOID, TEXTOID, TEXTARRAYOID, TEXTARRAYOID, TEXTOID,
                            TEXTARRAYOID, TEXTARRAYOID, TEXTOID, JSONBOID, JSONBOID, INT8OID,
-                           BOOLARRAYOID, JSONBOID, TEXTOID, TEXTARRAYOID};
+                           BOOLARRAYOID, JSONBOID, TEXTOID, TEXTARRAYOID, TEXTARRAYOID};
     Datum v[kColumns];
     char nulls[kColumns + 1];
     memset(nulls, ' ', kColumns);
@@ -344,6 +360,7 @@ void record_run(const Run* run, const Collected* collected, TimestampTz finished
     v[i++] = bool_array(collected->nullable_keys, a->n_keys);
     v[i++] = run_details(run);
     v[i++] = CStringGetTextDatum(PG_VERSION);
+    v[i++] = PointerGetDatum(collation_names(run->plan->spec->keys(), a->n_keys));
     if (run->plan->features_given == false) nulls[i] = 'n';
     v[i++] = run->plan->features_given ? v[19] : (Datum)0;
     registry::enter_registry(&rights);
@@ -352,17 +369,17 @@ void record_run(const Run* run, const Collected* collected, TimestampTz finished
         "started_at, finished_at, elapsed, groups, trained, failed, skipped, rows_read, "
         "rows_skipped, workers, algorithm, source, partition_by, key_types, target, features, "
         "feature_types, time_column, options, tags, storage, nullable_keys, details, "
-        "extension_version, server_version) "
+        "extension_version, server_version, key_collations) "
         "SELECT $1, $2, 'train', $3, 'succeeded', $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, "
-        "$15, $16, $17, $18, $19, $20, $21, $22, $23, $24, $25, $26, $27, e.extversion, $28 "
+        "$15, $16, $17, $18, $19, $20, $21, $22, $23, $24, $25, $26, $27, e.extversion, $28, $29 "
         "FROM pg_catalog.pg_extension AS e WHERE e.extname = 'many_models'",
         kColumns - 1, types, v, nulls, false, 0);
     if (code != SPI_OK_INSERT || SPI_processed != 1)
         elog(ERROR, "could not write the registry: %d", code);
     Oid set_types[9] = {TEXTOID, INT4OID, TEXTOID, TEXTOID, TEXTARRAYOID, TEXTOID, TEXTOID,
                         JSONBOID, JSONBOID};
-    Datum set_values[9] = {v[1], v[2], v[15], v[18], v[28], v[14], v[21], v[22], v[23]};
-    char set_nulls[10] = {' ', ' ', ' ', ' ', nulls[28], ' ', nulls[21], ' ', ' ', '\0'};
+    Datum set_values[9] = {v[1], v[2], v[15], v[18], v[29], v[14], v[21], v[22], v[23]};
+    char set_nulls[10] = {' ', ' ', ' ', ' ', nulls[29], ' ', nulls[21], ' ', ' ', '\0'};
     code = SPI_execute_with_args(
         "UPDATE many_models.model_sets SET latest_version = $2, source = $3, target = $4, "
         "features = $5, algorithm = $6, time_column = $7, options = $8, tags = $9 "

@@ -5,6 +5,10 @@
 #include "pg/source.h"
 
 extern "C" {
+#include "utils/regproc.h"
+}
+
+extern "C" {
 #include "catalog/pg_extension.h"
 #include "storage/lmgr.h"
 }
@@ -131,7 +135,7 @@ TrainingRun* find_training_run(const char* model_set, int version) {
     Datum values[2] = {CStringGetTextDatum(model_set), Int32GetDatum(version)};
     const int code = SPI_execute_with_args(
         "SELECT run_id, model_set, version, storage, source, algorithm, partition_by, key_types, "
-        "nullable_keys, features, feature_types, target, time_column FROM many_models.runs "
+        "nullable_keys, features, feature_types, target, time_column, key_collations FROM many_models.runs "
         "WHERE model_set OPERATOR(pg_catalog.=) $1 AND kind OPERATOR(pg_catalog.=) 'train' "
         "AND ($2 OPERATOR(pg_catalog.=) 0 OR version OPERATOR(pg_catalog.=) $2) "
         "ORDER BY version DESC LIMIT 1",
@@ -169,6 +173,12 @@ TrainingRun* find_training_run(const char* model_set, int version) {
         for (int i = 0; i < n && i < run->n_keys; i++)
             run->nullable_keys[i] = !nulls[i] && DatumGetBool(elements[i]);
     }
+    run->key_collations = (Oid*)palloc0(sizeof(Oid) * (Size)(run->n_keys + 1));
+    char** collations = column_strings(14, &n);
+    for (int i = 0; i < n && i < run->n_keys; i++)
+        if (collations[i][0] != '\0')
+            run->key_collations[i] =
+                get_collation_oid(stringToQualifiedNameList(collations[i]), false);
     run->features = column_strings(10, &run->n_features);
     run->feature_types = column_strings(11, &n);
     run->target = column_string(12);

@@ -61,6 +61,7 @@ struct TrainingRun {
     int n_keys;
     char** partition_by;
     char** key_types;    // as format_type prints them, schema-qualified where needed
+    Oid* key_collations;  // InvalidOid: none
     bool* nullable_keys;
     int n_features;
     char** features;

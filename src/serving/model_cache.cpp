@@ -174,7 +174,7 @@ CachedSet* cache_set(Oid user, const registry::TrainingRun* run) {
     for (int i = 0; i < run->n_keys; ++i) {
         const Oid type = type_of(run->key_types[i]);
         registry::key_column_init(&set->columns[i], pstrdup(run->partition_by[i]), type,
-                                  get_typcollation(type));
+                                  run->key_collations[i]);
     }
     set->n_features = run->n_features;
     const Size n = static_cast<Size>(run->n_features) + 1;

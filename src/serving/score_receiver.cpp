@@ -73,7 +73,7 @@ Datum make_reason(const ScoreReceiver* receiver, core::ScoreCode code, int featu
             reason = psprintf("feature \"%s\" is NaN or infinite", name);
             break;
         case core::ScoreCode::imputed:
-            reason = psprintf("feature \"%s\" was NULL and took the group's mean", name);
+            reason = psprintf("feature \"%s\" was NULL and was imputed from its group", name);
             break;
         case core::ScoreCode::no_model:
             reason = pstrdup("no model for this group");

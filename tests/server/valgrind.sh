@@ -1,0 +1,110 @@
+#!/usr/bin/env bash
+# Training, scoring and predicting in a server that runs under valgrind's memcheck, workers included.
+# Fails when valgrind reports an error whose stack goes through many_models.
+#
+# usage: valgrind.sh DIRECTORY, as an unprivileged user; PATH has the server's programs first, and the
+# extension is installed there. DIRECTORY is made anew.
+set -euo pipefail
+
+directory=$1
+data=$directory/data
+log=$directory/server.log
+socket=$(mktemp -d /tmp/many_models.XXXXXX)  # a short path: sockets' names are limited
+rm -rf "$directory"
+mkdir -p "$directory"
+
+server=
+finish() {
+    if [ -n "$server" ] && kill -0 "$server" 2>/dev/null; then
+        kill -QUIT "$server" || true
+        wait "$server" || true
+    fi
+    rm -rf "$socket" "$data"
+}
+trap finish EXIT
+
+initdb -D "$data" -U postgres -A trust -N --encoding=UTF8 --no-locale >"$directory/initdb.log"
+cat >>"$data/postgresql.conf" <<CONF
+listen_addresses = ''
+unix_socket_directories = '$socket'
+fsync = off
+shared_buffers = 16MB
+autovacuum = off
+max_logical_replication_workers = 0
+max_worker_processes = 4
+min_parallel_table_scan_size = 0
+parallel_setup_cost = 0
+parallel_tuple_cost = 0
+jit = off
+CONF
+
+# The server zeroes only what it needs of what it writes to files; that is no business of ours.
+valgrind --quiet --leak-check=no --error-limit=no --num-callers=30 --track-origins=no --undef-value-errors=yes \
+    --trace-children=yes --log-file="$directory/valgrind.%p.log" \
+    postgres -D "$data" >"$log" 2>&1 &
+server=$!
+export PGHOST=$socket PGUSER=postgres PGDATABASE=postgres
+for _ in $(seq 1 300); do
+    if pg_isready -q; then break; fi
+    kill -0 "$server" || { cat "$log"; exit 1; }
+    sleep 0.1
+done
+
+psql -XqAt -v ON_ERROR_STOP=1 >"$directory/psql.log" 2>&1 <<'SQL' || { cat "$directory/psql.log"; tail "$log"; exit 1; }
+SET client_min_messages = warning;
+CREATE EXTENSION many_models;
+CREATE TABLE t AS
+SELECT CASE WHEN i % 12 > 0 THEN i % 12 END::numeric AS k, (ARRAY['Zürich', '🙂', NULL])[1 + i % 3] AS name,
+       DATE '2025-01-01' + i AS day, (i * 7 % 101)::float8 AS x1, (i * 13 % 37)::float4 AS x2,
+       CASE WHEN i % 17 > 0 THEN (i % 5)::numeric END AS gap, 'c' || i % 3 AS colour, i % 2 > 0 AS open,
+       (i * 7 % 101 + i % 10)::float8 AS y
+FROM generate_series(1, 1200) AS i;
+INSERT INTO t SELECT 99, 'few', day, x1, x2, gap, colour, open, y FROM t LIMIT 2;
+INSERT INTO t SELECT 98, 'bad', day, x1, x2, gap, colour, open, 'NaN'::float8 FROM t LIMIT 20;
+ALTER TABLE t SET (parallel_workers = 2);
+ANALYZE t;
+SET many_models.memory_budget = '1MB';
+-- Both exchanges, every algorithm, several processes.
+SELECT trained FROM many_models.train_many_models('ols', 't', '{k,name}', 'y', '{x1,x2,gap}', workers => 3);
+SELECT trained FROM many_models.train_many_models('ridge', 't', '{k}', 'y', '{x1,x2}', 'ridge', options => '{"lambda": 0.5, "cv_folds": 3}', workers => 2);
+SELECT trained FROM many_models.train_many_models('lasso', 't', '{k}', 'y', '{x1,x2}', 'lasso', options => '{"lambda": "auto", "cv_folds": 3}', workers => 2);
+SELECT trained FROM many_models.train_many_models('rows', 't', '{k,name}', 'y', '{x1,gap,colour,open}', 'elastic_net', 'day',
+    '{"lambda": 0.1, "alpha": 0.5, "null_policy": "impute_mean", "group_options": [{"key": {"k": 3}, "options": {"lambda": 1}}]}', workers => 3);
+SELECT trained FROM many_models.train_many_models('wide', 'SELECT i % 1010 AS g, i % 7 AS x, i % 11 AS y FROM generate_series(1, 5050) AS i', '{g}', 'y', '{x}');
+SELECT trained FROM many_models.train_many_models('ols');
+SELECT rows_read, failed FROM many_models.score_many_models('ols', 't', 'p');
+SELECT rows_read, failed FROM many_models.score_many_models('rows', 't', 'q');
+SELECT many_models.predict('ols', '{"k": 3, "name": "Zürich"}', '{"x1": 1, "x2": 2, "gap": 3}'),
+       many_models.predict('rows', '{"k": null, "name": "Zürich"}', '{"x1": 1, "gap": 3, "colour": "c0", "open": false}');
+SELECT * FROM many_models.predict_interval('ols', '{"k": 3, "name": "Zürich"}', '{"x1": 1, "x2": 2, "gap": 3}');
+SELECT count(m) FROM (SELECT many_models.fit('{"algorithm": "ridge", "lambda": 1}', y, ARRAY[x1, x2]) AS m FROM t WHERE y < 1000 GROUP BY k) AS f;
+SELECT count(*), count(rmse) FROM many_models.metrics;
+SELECT count(*), count(p_value) FROM many_models.coefficients;
+SELECT count(*), count(aic) FROM many_models.fit_statistics;
+SELECT count(*) FROM many_models.failures;
+SELECT count(model::text::many_models.model) FROM many_models.model_store;
+-- An error and a cancel in the middle.
+DO $$ BEGIN PERFORM many_models.train_many_models('x', 'SELECT k, y, x1 / (i - 900) AS x FROM (SELECT *, row_number() OVER () AS i FROM t) AS s', '{k}', 'y', '{x}');
+    EXCEPTION WHEN division_by_zero THEN NULL; END $$;
+\set ON_ERROR_STOP 0
+SET statement_timeout = '300ms';
+SELECT many_models.train_many_models('x', 'SELECT k, y, x1 + n AS x FROM t, generate_series(1, 1000000) AS n', '{k}', 'y', '{x}', workers => 2);
+RESET statement_timeout;
+\set ON_ERROR_STOP 1
+SELECT many_models.drop_models('wide'), many_models.drop_models('rows', 1);
+DROP EXTENSION many_models CASCADE;
+SQL
+kill -INT "$server"
+wait "$server" || { echo "the server ended with $?"; tail "$log"; exit 1; }
+server=
+expected=$(grep -c . "$directory/psql.log")
+if [ "$expected" -lt 20 ] || ! grep -q 'canceling statement due to statement timeout' "$directory/psql.log"; then
+    cat "$directory/psql.log"
+    exit 1
+fi
+
+# Blocks of valgrind's logs are separated by a line that has the process's number only.
+cat "$directory"/valgrind.*.log | awk '
+    /^==[0-9]+== *$/ { if (block ~ /many_models/) { print block; n++ } block = ""; next }
+    { block = block $0 "\n" }
+    END { if (block ~ /many_models/) { print block; n++ } exit n > 0 }'
