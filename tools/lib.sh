@@ -30,7 +30,7 @@ die() {
 build_packages=(g++ make cmake libeigen3-dev libboost-dev libgtest-dev libbenchmark-dev
     "postgresql-$PG_MAJOR" "postgresql-server-dev-$PG_MAJOR")
 # shellcheck disable=SC2034
-test_packages=(libipc-run-perl binutils)
+test_packages=(libipc-run-perl binutils valgrind)
 # shellcheck disable=SC2034
 lint_packages=(clang-format clang-tidy shellcheck)
 

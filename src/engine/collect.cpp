@@ -59,10 +59,11 @@ void open_target(Target* target, const char* parent, int64 storage) {
     const char* name = psprintf("%s_shared", parent);
     if (target->bulk) {
         name = own_partition(parent, storage);
-        execute(psprintf("CREATE TABLE many_models.%s (LIKE many_models.%s INCLUDING DEFAULTS "
-                         "INCLUDING STORAGE INCLUDING CONSTRAINTS, CHECK (storage "
-                         "OPERATOR(pg_catalog.=) " INT64_FORMAT "::pg_catalog.int8))",
-                         name, parent, storage));
+        execute(
+            psprintf("CREATE TABLE many_models.%s (LIKE many_models.%s INCLUDING DEFAULTS "
+                     "INCLUDING STORAGE INCLUDING CONSTRAINTS, CHECK (storage "
+                     "OPERATOR(pg_catalog.=) " INT64_FORMAT "::pg_catalog.int8))",
+                     name, parent, storage));
         target->command = GetCurrentCommandId(true);
         target->state = GetBulkInsertState();
     }
@@ -125,8 +126,10 @@ void close_target(Target* target, const char* parent, int64 storage) {
         if (strcmp(index.parent, parent) == 0)
             execute(psprintf("CREATE INDEX %s_%s ON many_models.%s (%s)", name, index.suffix, name,
                              index.columns));
-    execute(psprintf("ALTER TABLE many_models.%s ATTACH PARTITION many_models.%s FOR VALUES IN "
-                     "(" INT64_FORMAT ")", parent, name, storage));
+    execute(
+        psprintf("ALTER TABLE many_models.%s ATTACH PARTITION many_models.%s FOR VALUES IN "
+                 "(" INT64_FORMAT ")",
+                 parent, name, storage));
     execute(psprintf("ALTER TABLE many_models.%s ENABLE ROW LEVEL SECURITY", name));
     execute(psprintf("ANALYZE many_models.%s", name));
 }
@@ -153,8 +156,7 @@ Datum time_text(const RunSpec* spec, int64 time, bool* is_null) {
     return CStringGetTextDatum(DatumGetCString(DirectFunctionCall1(output, value)));
 }
 
-void put_model(Collector* c, const ResultHeader* header, Datum key, int64 hash,
-               const char* model) {
+void put_model(Collector* c, const ResultHeader* header, Datum key, int64 hash, const char* model) {
     Datum values[kModelColumns];
     bool nulls[kModelColumns] = {false};
     auto* bytes = (struct varlena*)palloc(header->model_bytes + VARHDRSZ);
@@ -227,8 +229,8 @@ void collect_bucket(Collector* c, int bucket, char** buffer, Size* buffer_bytes)
     BufFile* file = open_run_file(c->segment, name);
     if (file == nullptr) return;
     while (BufFileRead(file, &header, sizeof header) == sizeof header) {
-        const Size bytes = (Size)header.key_length + header.model_bytes + header.message_bytes +
-                           header.hint_bytes;
+        const Size bytes =
+            (Size)header.key_length + header.model_bytes + header.message_bytes + header.hint_bytes;
         if (bytes > *buffer_bytes) {
             *buffer_bytes = bytes * 2;
             *buffer = (char*)repalloc(*buffer, *buffer_bytes);
@@ -268,13 +270,13 @@ void collect_results(RunSegment* segment, const TrainPlan* plan, Collected* coll
         registry::key_column_init(&c->columns[i], plan->arguments.partition_by[i],
                                   plan->key_types[i], plan->spec->keys()[i].collation);
     c->model_id_sequence = registry_oid("model_id_seq");
-    c->row_context = AllocSetContextCreate(CurrentMemoryContext, "many_models collect",
-                                           ALLOCSET_DEFAULT_SIZES);
+    c->row_context =
+        AllocSetContextCreate(CurrentMemoryContext, "many_models collect", ALLOCSET_DEFAULT_SIZES);
     registry::enter_registry(&rights);
     (void)set_config_option("DateStyle", "ISO, YMD", PGC_USERSET, PGC_S_SESSION, GUC_ACTION_SAVE,
                             true, 0, false);
-    (void)set_config_option("TimeZone", "UTC", PGC_USERSET, PGC_S_SESSION, GUC_ACTION_SAVE, true,
-                            0, false);
+    (void)set_config_option("TimeZone", "UTC", PGC_USERSET, PGC_S_SESSION, GUC_ACTION_SAVE, true, 0,
+                            false);
     open_target(&c->models, "model_store", collected->storage);
     open_target(&c->failures, "failure_store", collected->storage);
     for (int bucket = 0; bucket < segment->n_buckets; bucket++) {

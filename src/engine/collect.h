@@ -6,8 +6,8 @@
 namespace many::engine {
 
 struct Collected {
-    int64 storage;       // 0: the shared partitions
-    bool* nullable_keys; // n_keys
+    int64 storage;        // 0: the shared partitions
+    bool* nullable_keys;  // n_keys
     int64 trained;
     int64 failed;
     int64 skipped;

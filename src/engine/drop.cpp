@@ -23,11 +23,13 @@ void drop_run(int64 run_id, int64 storage) {
         if (storage != 0)
             execute(psprintf("DROP TABLE many_models.%s", own_partition(parent, storage)));
         else
-            execute(psprintf("DELETE FROM many_models.%s_shared WHERE run_id "
-                             "OPERATOR(pg_catalog.=) " INT64_FORMAT, parent, run_id));
+            execute(
+                psprintf("DELETE FROM many_models.%s_shared WHERE run_id "
+                         "OPERATOR(pg_catalog.=) " INT64_FORMAT,
+                         parent, run_id));
     }
-    execute(psprintf("DELETE FROM many_models.runs WHERE run_id OPERATOR(pg_catalog.=) "
-                     INT64_FORMAT, run_id));
+    execute(psprintf(
+        "DELETE FROM many_models.runs WHERE run_id OPERATOR(pg_catalog.=) " INT64_FORMAT, run_id));
 }
 
 // Runs as the registry's owner; returns the number of models dropped.
@@ -47,16 +49,17 @@ int64 drop_version(const char* model_set, int version) {
                         errmsg("model set \"%s\" has no version %d", model_set, version)));
     for (uint64 i = 0; i < n; i++) {
         bool is_null = false;
-        const int64 run_id = DatumGetInt64(SPI_getbinval(runs->vals[i], runs->tupdesc, 1, &is_null));
+        const int64 run_id =
+            DatumGetInt64(SPI_getbinval(runs->vals[i], runs->tupdesc, 1, &is_null));
         const int64 storage =
             DatumGetInt64(SPI_getbinval(runs->vals[i], runs->tupdesc, 2, &is_null));
         models += DatumGetInt64(SPI_getbinval(runs->vals[i], runs->tupdesc, 3, &is_null));
         drop_run(run_id, storage);
     }
     if (version == 0) {
-        const int deleted = SPI_execute_with_args(
-            "DELETE FROM many_models.model_sets WHERE model_set = $1", 1, types, values, nullptr,
-            false, 0);
+        const int deleted =
+            SPI_execute_with_args("DELETE FROM many_models.model_sets WHERE model_set = $1", 1,
+                                  types, values, nullptr, false, 0);
         if (deleted != SPI_OK_DELETE) elog(ERROR, "could not write the registry: %d", deleted);
     }
     return models;
@@ -90,8 +93,7 @@ Datum many_drop_models(PG_FUNCTION_ARGS) {
     registry::require_set_owner(set);
     registry::RegistryRights rights;
     registry::enter_registry(&rights);
-    const int64 models =
-        many::engine::drop_version(name, PG_ARGISNULL(1) ? 0 : PG_GETARG_INT32(1));
+    const int64 models = many::engine::drop_version(name, PG_ARGISNULL(1) ? 0 : PG_GETARG_INT32(1));
     registry::leave_registry(&rights);
     registry::announce_models_changed();
     SPI_finish();

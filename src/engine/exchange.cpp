@@ -178,8 +178,7 @@ bool read_chunk(ChunkReader* reader, int stride, Size moments_bytes) {
     if (bytes > reader->buffer_bytes) {
         if (reader->buffer != nullptr) pfree(reader->buffer);
         reader->buffer_bytes = bytes * 2;
-        reader->buffer =
-            (char*)MemoryContextAllocHuge(CurrentMemoryContext, reader->buffer_bytes);
+        reader->buffer = (char*)MemoryContextAllocHuge(CurrentMemoryContext, reader->buffer_bytes);
     }
     read_exactly(reader->file, reader->buffer, bytes);
     reader->key = reader->buffer;

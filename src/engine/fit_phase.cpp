@@ -128,7 +128,8 @@ void stream_holdout(BucketWork* work, uint32 low, uint32 high) {
             group->moments = group_table_doubles(
                 &work->table, work->table.moments_doubles * (Size)work->table.n_moments);
         if (group->state == nullptr) {
-            group->state = group_table_doubles(&work->table, session_holdout_doubles(work->session));
+            group->state =
+                group_table_doubles(&work->table, session_holdout_doubles(work->session));
             session_prepare_holdout(work->session, group->moments, group->state,
                                     fit_input(work, group));
         }
@@ -137,8 +138,9 @@ void stream_holdout(BucketWork* work, uint32 low, uint32 high) {
             for (uint32 i = 0; i < reader.header.n; i++) {
                 int64 time;
                 memcpy(&time,
-                       reader.payload + ((Size)i * (Size)work->table.stride +
-                                         (Size)work->table.time_at) * sizeof(double),
+                       reader.payload +
+                           ((Size)i * (Size)work->table.stride + (Size)work->table.time_at) *
+                               sizeof(double),
                        sizeof time);
                 group_see_time(group, time);
             }
@@ -169,13 +171,11 @@ void write_result(BucketWork* work, const Group* group, const GroupOutcome* outc
         BufFileWrite(work->results, (void*)outcome->model, header.model_bytes);
     if (header.message_bytes > 0)
         BufFileWrite(work->results, (void*)outcome->message, header.message_bytes);
-    if (header.hint_bytes > 0)
-        BufFileWrite(work->results, (void*)outcome->hint, header.hint_bytes);
-    pg_atomic_uint64* counter = outcome->kind == ResultKind::trained
-                                    ? &work->segment->groups_trained
-                                : outcome->kind == ResultKind::failed
-                                    ? &work->segment->groups_failed
-                                    : &work->segment->groups_skipped;
+    if (header.hint_bytes > 0) BufFileWrite(work->results, (void*)outcome->hint, header.hint_bytes);
+    pg_atomic_uint64* counter =
+        outcome->kind == ResultKind::trained  ? &work->segment->groups_trained
+        : outcome->kind == ResultKind::failed ? &work->segment->groups_failed
+                                              : &work->segment->groups_skipped;
     pg_atomic_fetch_add_u64(counter, 1);
     if (outcome->n_skipped > 0)
         pg_atomic_fetch_add_u64(&work->segment->rows_skipped, outcome->n_skipped);
@@ -200,21 +200,23 @@ bool settle_unfittable(BucketWork* work, Group* group, GroupOutcome* outcome) {
     outcome->n_rows = group->n_rows;
     if (too_large) {
         outcome->sqlstate = ERRCODE_OUT_OF_MEMORY;
-        outcome->message = psprintf("has " INT64_FORMAT " rows of %d columns, more than half of "
+        outcome->message = psprintf("has " INT64_FORMAT
+                                    " rows of %d columns, more than half of "
                                     "the memory budget of %.0f MB",
                                     group->n_rows, work->table.stride,
                                     (double)work->spec->budget_bytes / 1048576.0);
-        outcome->hint = "Raise many_models.memory_budget, or use options that need no rows "
-                        "(numeric features, a hashed holdout).";
+        outcome->hint =
+            "Raise many_models.memory_budget, or use options that need no rows "
+            "(numeric features, a hashed holdout).";
         return true;
     }
     const bool is_target = group->info.bad_column >= work->spec->n_features;
-    const char* column = psprintf(
-        "%s \"%s\"", is_target ? "target" : "feature",
-        is_target ? NameStr(work->spec->target)
-                  : NameStr(work->spec->features()[group->info.bad_column].name));
-    const char* rows = psprintf(INT64_FORMAT " row%s", group->info.n_bad,
-                                group->info.n_bad == 1 ? "" : "s");
+    const char* column =
+        psprintf("%s \"%s\"", is_target ? "target" : "feature",
+                 is_target ? NameStr(work->spec->target)
+                           : NameStr(work->spec->features()[group->info.bad_column].name));
+    const char* rows =
+        psprintf(INT64_FORMAT " row%s", group->info.n_bad, group->info.n_bad == 1 ? "" : "s");
     if (group->info.bad_is_null != 0) {
         outcome->sqlstate = ERRCODE_NULL_VALUE_NOT_ALLOWED;
         outcome->message = psprintf("%s is NULL in %s", column, rows);
@@ -237,8 +239,8 @@ void fit_range(BucketWork* work, uint32 low, uint32 high) {
         if (group->n_train > 0 || group->moments == nullptr) group_fold(table, group);
     }
     if (has_holdout) stream_holdout(work, low, high);
-    auto** order = (Group**)MemoryContextAllocHuge(
-        work->bucket_context, sizeof(Group*) * (Size)(table->n_groups + 1));
+    auto** order = (Group**)MemoryContextAllocHuge(work->bucket_context,
+                                                   sizeof(Group*) * (Size)(table->n_groups + 1));
     for (uint64 i = 0; i < table->n_groups; i++) order[i] = group_at(table, i);
     qsort(order, table->n_groups, sizeof(Group*), compare_groups);
     for (uint64 i = 0; i < table->n_groups; i++) {
@@ -250,9 +252,8 @@ void fit_range(BucketWork* work, uint32 low, uint32 high) {
                 session_finish(work->session, group->moments, group->state, group->n_rows,
                                fit_input(work, group), &outcome);
             else
-                session_fit_rows(work->session, group->train, group->n_train,
-                                 (Size)table->stride, &work->levels, fit_input(work, group),
-                                 &outcome);
+                session_fit_rows(work->session, group->train, group->n_train, (Size)table->stride,
+                                 &work->levels, fit_input(work, group), &outcome);
             group_free_rows(table, group);
         }
         write_result(work, group, &outcome);
@@ -300,8 +301,8 @@ void process_bucket(BucketWork* work) {
 }  // namespace
 
 void fit_buckets(RunSegment* segment) {
-    MemoryContext context = AllocSetContextCreate(CurrentMemoryContext, "many_models fit",
-                                                  ALLOCSET_DEFAULT_SIZES);
+    MemoryContext context =
+        AllocSetContextCreate(CurrentMemoryContext, "many_models fit", ALLOCSET_DEFAULT_SIZES);
     MemoryContext old = MemoryContextSwitchTo(context);
     auto* work = (BucketWork*)palloc0(sizeof(BucketWork));
     work->segment = segment;
@@ -310,13 +311,12 @@ void fit_buckets(RunSegment* segment) {
     key_codec_init(&work->codec, work->spec);
     levels_init(&work->levels, context, work->spec->budget_bytes / 4);
     levels_load(&work->levels, segment);
-    work->bucket_context = AllocSetContextCreate(context, "many_models bucket",
-                                                 ALLOCSET_DEFAULT_SIZES);
+    work->bucket_context =
+        AllocSetContextCreate(context, "many_models bucket", ALLOCSET_DEFAULT_SIZES);
     work->reports = segment->pid == MyProcPid;
     work->table_budget = work->spec->budget_bytes - work->spec->budget_bytes / 8;
-    work->moments_bytes =
-        core::MomentLayout(work->spec->n_features + 1).bytes() *
-        (Size)(work->spec->cv_folds > 0 ? work->spec->cv_folds : 1);
+    work->moments_bytes = core::MomentLayout(work->spec->n_features + 1).bytes() *
+                          (Size)(work->spec->cv_folds > 0 ? work->spec->cv_folds : 1);
     for (;;) {
         const uint32 bucket = pg_atomic_fetch_add_u32(&segment->next_bucket, 1);
         if (bucket >= (uint32)segment->n_buckets) break;

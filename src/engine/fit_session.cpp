@@ -56,9 +56,8 @@ core::StopSignal start_group(FitSession* session, GroupFitInput input) {
     session->limit_seconds = input.override != nullptr ? input.override->seconds_per_group
                                                        : session->spec->seconds_per_group;
     stop.flag = (const volatile int*)&InterruptPending;
-    stop.deadline_us = session->limit_seconds > 0
-                           ? clock_us() + (int64)(session->limit_seconds * 1e6)
-                           : 0;
+    stop.deadline_us =
+        session->limit_seconds > 0 ? clock_us() + (int64)(session->limit_seconds * 1e6) : 0;
     return stop;
 }
 
@@ -156,8 +155,8 @@ void run_step(FitSession* session, GroupFitInput input, Step step) {
 
 FitSession* make_fit_session(RunSpec* spec, MemoryContext context) {
     auto* session = (FitSession*)MemoryContextAllocZero(context, sizeof(FitSession));
-    auto* callback = (MemoryContextCallback*)MemoryContextAllocZero(context,
-                                                                    sizeof(MemoryContextCallback));
+    auto* callback =
+        (MemoryContextCallback*)MemoryContextAllocZero(context, sizeof(MemoryContextCallback));
     session->spec = spec;
     callback->func = destroy_session;
     callback->arg = session;

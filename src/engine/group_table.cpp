@@ -15,7 +15,8 @@ struct ArenaBlock {
 
 namespace {
 
-constexpr Size kArenaBlockBytes = 1024 * 1024;
+constexpr Size kLeastBlockBytes = 64 * 1024;
+constexpr Size kMostBlockBytes = 1024 * 1024;
 constexpr Size kDirectBytes = 256 * 1024;  // larger row blocks are allocated on their own
 constexpr uint64 kFirstSlots = 1024;
 
@@ -29,9 +30,9 @@ char* arena_alloc(GroupTable* table, Size bytes) {
     if (table->current == nullptr || table->position + bytes > table->current->size) {
         ArenaBlock* next = table->current != nullptr ? table->current->next : table->blocks;
         if (next == nullptr || next->size < bytes) {
-            const Size size = bytes > kArenaBlockBytes ? bytes : kArenaBlockBytes;
-            auto* block = (ArenaBlock*)MemoryContextAllocHuge(
-                table->context, offsetof(ArenaBlock, data) + size);
+            const Size size = bytes > table->block_bytes ? bytes : table->block_bytes;
+            auto* block = (ArenaBlock*)MemoryContextAllocHuge(table->context,
+                                                              offsetof(ArenaBlock, data) + size);
             block->size = size;
             block->next = next;
             if (table->current != nullptr)
@@ -104,9 +105,8 @@ void rehash(GroupTable* table, uint64 n_slots) {
         pfree(table->tags);
         table->used_bytes -= table->n_slots * 2 * sizeof(uint32);
     }
-    table->slots =
-        (uint32*)MemoryContextAllocExtended(table->context, n_slots * sizeof(uint32),
-                                            MCXT_ALLOC_HUGE | MCXT_ALLOC_ZERO);
+    table->slots = (uint32*)MemoryContextAllocExtended(table->context, n_slots * sizeof(uint32),
+                                                       MCXT_ALLOC_HUGE | MCXT_ALLOC_ZERO);
     table->tags = (uint32*)MemoryContextAllocExtended(table->context, n_slots * sizeof(uint32),
                                                       MCXT_ALLOC_HUGE);
     table->n_slots = n_slots;
@@ -125,8 +125,8 @@ Group* new_group(GroupTable* table, uint64 hash, const char* key, uint32 key_len
     if (chunk == table->n_chunks) {
         if (chunk == table->chunk_capacity) {
             const uint32 capacity = table->chunk_capacity == 0 ? 64 : table->chunk_capacity * 2;
-            auto** chunks = (Group**)MemoryContextAllocHuge(table->context,
-                                                            capacity * sizeof(Group*));
+            auto** chunks =
+                (Group**)MemoryContextAllocHuge(table->context, capacity * sizeof(Group*));
             if (table->chunks != nullptr) {
                 memcpy(chunks, table->chunks, table->n_chunks * sizeof(Group*));
                 pfree(table->chunks);
@@ -159,8 +159,8 @@ void add_to_moments(GroupTable* table, Group* group, const double* const* rows, 
         return;
     }
     for (uint32 i = 0; i < n; i++) {
-        const int fold = core::fold_of(core::row_hash(rows[i], (size_t)table->d, table->seed),
-                                       table->cv_folds);
+        const int fold =
+            core::fold_of(core::row_hash(rows[i], (size_t)table->d, table->seed), table->cv_folds);
         core::moments_gather_rows(group->moments + (Size)fold * table->moments_doubles, layout,
                                   &rows[i], 1);
     }
@@ -168,7 +168,8 @@ void add_to_moments(GroupTable* table, Group* group, const double* const* rows, 
 
 // Of the equal images of a key the smallest stays: independent of the order of the rows.
 void keep_smallest_image(GroupTable* table, Group* group, const char* key, uint32 key_length) {
-    const int order = memcmp(key, group->key, key_length < group->key_length ? key_length : group->key_length);
+    const int order =
+        memcmp(key, group->key, key_length < group->key_length ? key_length : group->key_length);
     if (order > 0 || (order == 0 && key_length >= group->key_length)) return;
     if (key_length > group->key_length) group->key = arena_alloc(table, key_length);
     memcpy(group->key, key, key_length);
@@ -187,6 +188,9 @@ void group_table_init(GroupTable* table, RunSpec* spec, KeyCodec* codec, MemoryC
     table->folds_rows = spec->exchange == Exchange::statistics;
     table->cv_folds = spec->cv_folds;
     table->seed = (uint64)spec->seed;
+    table->block_bytes = (Size)spec->budget_bytes / 16;
+    if (table->block_bytes < kLeastBlockBytes) table->block_bytes = kLeastBlockBytes;
+    if (table->block_bytes > kMostBlockBytes) table->block_bytes = kMostBlockBytes;
     table->n_moments = spec->cv_folds > 0 ? spec->cv_folds : 1;
     table->moments_doubles = core::MomentLayout(table->d).doubles();
     // Rows whose bytes equal those of the moments, to the next power of two, 16 to 64.
@@ -286,8 +290,8 @@ void group_fold(GroupTable* table, Group* group) {
     uint32 done = 0;
     if (group->moments == nullptr) make_moments(table, group);
     while (done < group->n_train) {
-        const uint32 n = group->n_train - done < lengthof(rows) ? group->n_train - done
-                                                                : (uint32)lengthof(rows);
+        const uint32 n =
+            group->n_train - done < lengthof(rows) ? group->n_train - done : (uint32)lengthof(rows);
         for (uint32 i = 0; i < n; i++)
             rows[i] = group->train + (Size)(done + i) * (Size)table->stride;
         add_to_moments(table, group, rows, n);

@@ -16,10 +16,10 @@ namespace many::engine {
 
 // What happened in a group beside its usable rows.
 struct GroupInfo {
-    int64 n_null;        // rows left out for a NULL
-    int64 n_bad;         // rows that make the group fail
-    int32 bad_column;    // first such column: feature, or n_features for the target
-    int32 bad_is_null;   // 1: NULL under null_policy error, 0: NaN or infinity
+    int64 n_null;       // rows left out for a NULL
+    int64 n_bad;        // rows that make the group fail
+    int32 bad_column;   // first such column: feature, or n_features for the target
+    int32 bad_is_null;  // 1: NULL under null_policy error, 0: NaN or infinity
 };
 
 struct Group {
@@ -30,7 +30,7 @@ struct Group {
     // sink: lists of its rows in the batch being folded: [0] training, [1] held out
     uint32 batch_rows[2];
     uint32 batch_head[2];  // the last of them (1-based; 0: none)
-    uint32 n_train;     // fit phase: rows in the block
+    uint32 n_train;        // fit phase: rows in the block
     uint32 train_capacity;
     bool over_budget;  // rows exchange: the group does not fit; its rows are only counted
     double* train;     // fit phase: the block
@@ -47,15 +47,15 @@ struct GroupTable {
     MemoryContext context;
     KeyCodec* codec;
     // shape
-    int d;            // p + 1
-    int stride;       // doubles of a row
-    int time_at;      // index of the time in a row, or -1
+    int d;        // p + 1
+    int stride;   // doubles of a row
+    int time_at;  // index of the time in a row, or -1
     int n_moments;
     bool folds_rows;  // statistics exchange
     int cv_folds;
     uint64 seed;
-    uint32 block_rows;  // rows of a full block in the statistics exchange
-    uint32 most_rows;   // rows exchange: of one group; more are over budget
+    uint32 block_rows;     // rows of a full block in the statistics exchange
+    uint32 most_rows;      // rows exchange: of one group; more are over budget
     Size moments_doubles;  // of one moments buffer
     // groups
     uint64 n_groups;
@@ -67,6 +67,7 @@ struct GroupTable {
     uint64 n_slots;
     Group* last;
     // arena
+    Size block_bytes;  // of a block of the arena: a small part of the budget
     ArenaBlock* blocks;
     ArenaBlock* current;
     Size position;

@@ -251,8 +251,8 @@ bool key_equal_slow(KeyCodec* codec, const char* a, uint32, const char* b, uint3
         const char* b_start = pb;
         const Datum va = decode_column(key, &pa);
         const Datum vb = decode_column(key, &pb);
-        const bool same = pa - a_start == pb - b_start &&
-                          memcmp(a_start, b_start, (size_t)(pa - a_start)) == 0;
+        const bool same =
+            pa - a_start == pb - b_start && memcmp(a_start, b_start, (size_t)(pa - a_start)) == 0;
         const bool equal =
             same || (key->form == KeyForm::generic &&
                      DatumGetBool(FunctionCall2Coll(&codec->equal[i], key->collation, va, vb)));

@@ -93,18 +93,17 @@ void report_progress(RunSegment* segment) {
     if ((Phase)phase == Phase::scanning)
         ereport(NOTICE, (errmsg("run %lld: scanning, " UINT64_FORMAT " rows of about %.0f, "
                                 "%.0f rows/s%s",
-                                (long long)segment->run_id,
-                                pg_atomic_read_u64(&segment->rows_read), segment->estimated_rows,
+                                (long long)segment->run_id, pg_atomic_read_u64(&segment->rows_read),
+                                segment->estimated_rows,
                                 (double)pg_atomic_read_u64(&segment->rows_read) /
                                     (elapsed > 0 ? elapsed : 1),
                                 eta)));
     else
-        ereport(NOTICE,
-                (errmsg("run %lld: %s, " UINT64_FORMAT " groups done (" UINT64_FORMAT
-                        " failed, " UINT64_FORMAT " skipped)%s",
-                        (long long)segment->run_id, phase_name(phase), groups_done(segment),
-                        pg_atomic_read_u64(&segment->groups_failed),
-                        pg_atomic_read_u64(&segment->groups_skipped), eta)));
+        ereport(NOTICE, (errmsg("run %lld: %s, " UINT64_FORMAT " groups done (" UINT64_FORMAT
+                                " failed, " UINT64_FORMAT " skipped)%s",
+                                (long long)segment->run_id, phase_name(phase), groups_done(segment),
+                                pg_atomic_read_u64(&segment->groups_failed),
+                                pg_atomic_read_u64(&segment->groups_skipped), eta)));
 }
 
 namespace {

@@ -47,9 +47,9 @@ struct FeatureSpec {
 
 // options.group_options: the groups whose key columns equal the given values.
 struct Override {
-    uint32 bytes;  // of the whole entry, 8-aligned
-    uint32 columns;        // bit i: key column i is given
-    uint32 null_columns;   // bit i: ... as NULL
+    uint32 bytes;         // of the whole entry, 8-aligned
+    uint32 columns;       // bit i: key column i is given
+    uint32 null_columns;  // bit i: ... as NULL
     double seconds_per_group;
     core::GroupOptions options;
     // followed, for each given non-NULL column, by a uint32 length and the datum's bytes (by-value

@@ -64,8 +64,8 @@ char* view_query(const TrainPlan* plan, const char* view) {
                          format_type_extended(plan->key_types[i], -1, FORMAT_TYPE_FORCE_QUALIFY),
                          quote_identifier(a->partition_by[i]));
     for (size_t i = 0; i < lengthof(kColumns); i++) {
-        const char* name = is_key(a, kColumns[i].name) ? psprintf("model_%s", kColumns[i].name)
-                                                       : kColumns[i].name;
+        const char* name =
+            is_key(a, kColumns[i].name) ? psprintf("model_%s", kColumns[i].name) : kColumns[i].name;
         appendStringInfo(&sql, "%s%s AS %s", i > 0 ? ", " : "", kColumns[i].expression,
                          quote_identifier(name));
     }
@@ -104,7 +104,8 @@ void create_set_view(const TrainPlan* plan) {
         elog(ERROR, "could not create view %s", qualified);
     if (SPI_execute(psprintf("COMMENT ON VIEW %s IS %s", qualified,
                              quote_literal_cstr(psprintf("models of model set %s, all versions, "
-                                                         "with their metrics", a->model_set))),
+                                                         "with their metrics",
+                                                         a->model_set))),
                     false, 0) < 0)
         elog(ERROR, "could not comment on view %s", qualified);
 }

@@ -24,9 +24,9 @@ namespace many::engine {
 namespace {
 
 constexpr uint32 kRowsPerReport = 2048;
-constexpr uint32 kSparseShare = 2;   // fewer rows per group in a batch: rows pass through
-constexpr uint32 kFewRows = 8;       // of a group in a batch: kept as rows if it has no moments yet
-constexpr int kFirstArgument = 2;    // of the run's columns: after state and run
+constexpr uint32 kSparseShare = 2;  // fewer rows per group in a batch: rows pass through
+constexpr uint32 kFewRows = 8;      // of a group in a batch: kept as rows if it has no moments yet
+constexpr int kFirstArgument = 2;   // of the run's columns: after state and run
 constexpr Size kMaxBatchBytes = 256 * 1024;  // within the second-level cache
 constexpr Size kPrefetchSlack = 1024;        // behind a batch, so that prefetching stays inside
 
@@ -51,8 +51,8 @@ struct Sink {
     GroupTable table;
     ChunkWriter writer;
     LevelDictionary levels;
-    bool all_float8;   // target and features
-    double* row;       // being read
+    bool all_float8;  // target and features
+    double* row;      // being read
     Size row_bytes;
     Batch* batches;    // n_buckets
     Size batch_bytes;  // capacity of each
@@ -98,7 +98,10 @@ void make_batches(Sink* sink) {
     if (sink->batch_bytes < smallest) sink->batch_bytes = smallest;
     sink->batches = (Batch*)palloc0(sizeof(Batch) * n_buckets);
     const Size most =
-        sink->batch_bytes / (sizeof(ChunkHeader) + 8 + (sizeof(GroupInfo) < sink->row_bytes ? sizeof(GroupInfo) : sink->row_bytes)) + 1;
+        sink->batch_bytes /
+            (sizeof(ChunkHeader) + 8 +
+             (sizeof(GroupInfo) < sink->row_bytes ? sizeof(GroupInfo) : sink->row_bytes)) +
+        1;
     sink->chunk_rows = (const double**)palloc(sizeof(double*) * most);
     sink->chunk_next = (uint32*)palloc(sizeof(uint32) * most);
     sink->touched = (Group**)palloc(sizeof(Group*) * most);
@@ -306,8 +309,7 @@ void merge_info(Group* group, const char* payload) {
     GroupInfo info;
     memcpy(&info, payload, sizeof info);
     group->info.n_null += info.n_null;
-    if (info.n_bad > 0)
-        group_note_bad(group, info.bad_column, info.bad_is_null != 0, info.n_bad);
+    if (info.n_bad > 0) group_note_bad(group, info.bad_column, info.bad_is_null != 0, info.n_bad);
 }
 
 // Groups the chunks of a batch and settles each group: the group's moments are touched once for all
@@ -354,10 +356,8 @@ void end_batch(Sink* sink, int bucket) {
         write_chunks(&sink->writer, bucket, batch->bytes, batch->used);
     else
         fold_batch(sink, batch);
-    sink->rows_unreported += batch->n;
     batch->used = 0;
     batch->n = 0;
-    if (sink->rows_unreported >= kRowsPerReport) publish_counts(sink);
 }
 
 // Appends a chunk of one row, or of what is wrong with a row, to its bucket's batch.
@@ -373,7 +373,6 @@ void append_chunk(Sink* sink, uint64 hash, ChunkKind kind, bool held_out, const 
     if (held_out && batch->sparse) {
         write_rows(&sink->writer, true, hash, sink->codec.image, sink->codec.length,
                    (const double*)payload, 1, sink->table.stride);
-        sink->rows_unreported++;
         return;
     }
     char* p = batch->bytes + batch->used;
@@ -424,6 +423,8 @@ void add_row(Sink* sink, const NullableDatum* values) {
     else
         append_chunk(sink, hash, ChunkKind::rows, is_held_out(spec, sink->row), sink->row,
                      sink->row_bytes);
+    // Counted here, not by the batch: of a slow source a batch takes minutes to fill.
+    if (unlikely(++sink->rows_unreported >= kRowsPerReport)) publish_counts(sink);
 }
 
 // Ends a live sink: everything to the files, memory back; leaves a summary.
@@ -497,8 +498,7 @@ Datum many_sink_combine(PG_FUNCTION_ARGS) {
         elog(ERROR, "many_models.train_sink called outside an aggregate");
     auto* into = PG_ARGISNULL(0) ? nullptr : (Sink*)PG_GETARG_POINTER(0);
     auto* from = PG_ARGISNULL(1) ? nullptr : (Sink*)PG_GETARG_POINTER(1);
-    if (into == nullptr)
-        into = (Sink*)MemoryContextAllocZero(aggregate_context, sizeof(Sink));
+    if (into == nullptr) into = (Sink*)MemoryContextAllocZero(aggregate_context, sizeof(Sink));
     if (from != nullptr) into->rows += from->rows;
     PG_RETURN_POINTER(into);
 }

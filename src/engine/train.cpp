@@ -84,8 +84,8 @@ void create_segment(Run* run, const char* model_set, int64 run_id, int workers) 
     memset((void*)segment, 0, head);
     if (!pg_strong_random(&random, sizeof random))
         ereport(ERROR, (errcode(ERRCODE_INTERNAL_ERROR), errmsg("could not get random bytes")));
-    run->token = (int64)(((uint64)(random & 0x7fffffff) << 32) |
-                         (uint64)dsm_segment_handle(run->mapped));
+    run->token =
+        (int64)(((uint64)(random & 0x7fffffff) << 32) | (uint64)dsm_segment_handle(run->mapped));
     segment->layout = sizeof(RunSegment);
     segment->token = run->token;
     segment->database = MyDatabaseId;
@@ -96,10 +96,9 @@ void create_segment(Run* run, const char* model_set, int64 run_id, int workers) 
     segment->started_at = GetCurrentTimestamp();
     segment->workers = workers;
     segment->spec_offset = (uint32)head;
-    for (auto* counter :
-         {&segment->rows_read, &segment->rows_skipped, &segment->bytes_exchanged,
-          &segment->groups_found, &segment->groups_trained, &segment->groups_failed,
-          &segment->groups_skipped, &segment->peak_bytes})
+    for (auto* counter : {&segment->rows_read, &segment->rows_skipped, &segment->bytes_exchanged,
+                          &segment->groups_found, &segment->groups_trained, &segment->groups_failed,
+                          &segment->groups_skipped, &segment->peak_bytes})
         pg_atomic_init_u64(counter, 0);
     for (auto& bytes : segment->bucket_bytes) pg_atomic_init_u64(&bytes, 0);
     pg_atomic_init_u32(&segment->phase, (uint32)Phase::starting);
@@ -128,8 +127,8 @@ void scan_source(Run* run, int workers) {
     const int guc_level = NewGUCNestLevel();
     const bool was_read_only = XactReadOnly;
     set_parallelism(workers);
-    SPIPlanPtr plan = SPI_prepare_cursor(sink_query(run->plan, run->token), 0, nullptr,
-                                         CURSOR_OPT_PARALLEL_OK);
+    SPIPlanPtr plan =
+        SPI_prepare_cursor(sink_query(run->plan, run->token), 0, nullptr, CURSOR_OPT_PARALLEL_OK);
     if (plan == nullptr) elog(ERROR, "could not plan the scan: %d", SPI_result);
     run->segment->estimated_rows = estimated_rows(plan);
     run->segment->n_buckets =
@@ -142,9 +141,7 @@ void scan_source(Run* run, int workers) {
         if (code != SPI_OK_SELECT) elog(ERROR, "the scan failed: %d", code);
     }
     PG_FINALLY();
-    {
-        XactReadOnly = was_read_only;
-    }
+    { XactReadOnly = was_read_only; }
     PG_END_TRY();
     SPI_freeplan(plan);
     AtEOXact_GUC(true, guc_level);
@@ -200,13 +197,12 @@ void check_failures(const Run* run) {
     const uint64 groups = failed + pg_atomic_read_u64(&run->segment->groups_trained) +
                           pg_atomic_read_u64(&run->segment->groups_skipped);
     if (groups == 0 || (double)failed <= run->plan->max_failed_fraction * (double)groups) return;
-    ereport(ERROR,
-            (errcode(ERRCODE_DATA_EXCEPTION),
-             errmsg(UINT64_FORMAT " of " UINT64_FORMAT " groups failed, more than "
-                    "max_failed_fraction = %g allows",
-                    failed, groups, run->plan->max_failed_fraction),
-             errdetail("Nothing of the run is kept."),
-             errhint("Train with max_failed_fraction 1 and read many_models.failures.")));
+    ereport(ERROR, (errcode(ERRCODE_DATA_EXCEPTION),
+                    errmsg(UINT64_FORMAT " of " UINT64_FORMAT " groups failed, more than "
+                                         "max_failed_fraction = %g allows",
+                           failed, groups, run->plan->max_failed_fraction),
+                    errdetail("Nothing of the run is kept."),
+                    errhint("Train with max_failed_fraction 1 and read many_models.failures.")));
 }
 
 // The set's row, locked; made if this is the first training. Another session that makes the same
@@ -214,8 +210,8 @@ void check_failures(const Run* run) {
 registry::ModelSet* claim_model_set(const TrainArguments* a) {
     registry::RegistryRights rights;
     registry::enter_registry(&rights);
-    Oid types[10] = {TEXTOID, OIDOID, TEXTOID, TEXTARRAYOID, TEXTOID,
-                     TEXTARRAYOID, TEXTOID, TEXTOID, JSONBOID, JSONBOID};
+    Oid types[10] = {TEXTOID,      OIDOID,  TEXTOID, TEXTARRAYOID, TEXTOID,
+                     TEXTARRAYOID, TEXTOID, TEXTOID, JSONBOID,     JSONBOID};
     Datum values[10];
     char nulls[11] = "          ";
     values[0] = CStringGetTextDatum(a->model_set);
@@ -294,7 +290,8 @@ Datum run_details(const Run* run) {
     appendStringInfo(&json,
                      "{\"exchange\": \"%s\", \"scan_seconds\": %.6f, \"fit_seconds\": %.6f, "
                      "\"collect_seconds\": %.6f, \"exchanged_bytes\": " UINT64_FORMAT
-                     ", \"peak_group_bytes\": " UINT64_FORMAT ", \"buckets\": %d, "
+                     ", \"peak_group_bytes\": " UINT64_FORMAT
+                     ", \"buckets\": %d, "
                      "\"rescans\": %u}",
                      run->plan->spec->exchange == Exchange::statistics ? "statistics" : "rows",
                      run->scan_seconds, run->fit_seconds, run->collect_seconds,
@@ -321,11 +318,12 @@ void record_run(const Run* run, const Collected* collected, TimestampTz finished
     auto* segment = run->segment;
     registry::RegistryRights rights;
     constexpr int kColumns = 30;
-    Oid types[kColumns] = {INT8OID, TEXTOID, INT4OID, OIDOID, TIMESTAMPTZOID, TIMESTAMPTZOID,
-                           INTERVALOID, INT8OID, INT8OID, INT8OID, INT8OID, INT8OID, INT8OID,
-                           INT4OID, TEXTOID, TEXTOID, TEXTARRAYOID, TEXTARRAYOID, TEXTOID,
-                           TEXTARRAYOID, TEXTARRAYOID, TEXTOID, JSONBOID, JSONBOID, INT8OID,
-                           BOOLARRAYOID, JSONBOID, TEXTOID, TEXTARRAYOID, TEXTARRAYOID};
+    Oid types[kColumns] = {INT8OID,        TEXTOID,      INT4OID,      OIDOID,       TIMESTAMPTZOID,
+                           TIMESTAMPTZOID, INTERVALOID,  INT8OID,      INT8OID,      INT8OID,
+                           INT8OID,        INT8OID,      INT8OID,      INT4OID,      TEXTOID,
+                           TEXTOID,        TEXTARRAYOID, TEXTARRAYOID, TEXTOID,      TEXTARRAYOID,
+                           TEXTARRAYOID,   TEXTOID,      JSONBOID,     JSONBOID,     INT8OID,
+                           BOOLARRAYOID,   JSONBOID,     TEXTOID,      TEXTARRAYOID, TEXTARRAYOID};
     Datum v[kColumns];
     char nulls[kColumns + 1];
     memset(nulls, ' ', kColumns);
@@ -376,8 +374,8 @@ void record_run(const Run* run, const Collected* collected, TimestampTz finished
         kColumns - 1, types, v, nulls, false, 0);
     if (code != SPI_OK_INSERT || SPI_processed != 1)
         elog(ERROR, "could not write the registry: %d", code);
-    Oid set_types[9] = {TEXTOID, INT4OID, TEXTOID, TEXTOID, TEXTARRAYOID, TEXTOID, TEXTOID,
-                        JSONBOID, JSONBOID};
+    Oid set_types[9] = {TEXTOID, INT4OID, TEXTOID,  TEXTOID, TEXTARRAYOID,
+                        TEXTOID, TEXTOID, JSONBOID, JSONBOID};
     Datum set_values[9] = {v[1], v[2], v[15], v[18], v[29], v[14], v[21], v[22], v[23]};
     char set_nulls[10] = {' ', ' ', ' ', ' ', nulls[29], ' ', nulls[21], ' ', ' ', '\0'};
     code = SPI_execute_with_args(
@@ -437,8 +435,8 @@ void read_arguments(FunctionCallInfo fcinfo, TrainArguments* a) {
                         errhint("It counts the processes of the run, the session's own "
                                 "included.")));
     if (a->tags != nullptr && !JB_ROOT_IS_OBJECT(a->tags))
-        ereport(ERROR, (errcode(ERRCODE_INVALID_PARAMETER_VALUE),
-                        errmsg("tags must be a JSON object")));
+        ereport(ERROR,
+                (errcode(ERRCODE_INVALID_PARAMETER_VALUE), errmsg("tags must be a JSON object")));
 }
 
 void describe_run_in_errors(void* argument) {
@@ -485,10 +483,9 @@ Datum many_train_many_models(PG_FUNCTION_ARGS) {
     run.plan->spec->budget_bytes = many::pg::memory_budget_bytes();
 
     const int workers = arguments.workers;
-    const Oid sequence =
-        get_relname_relid("run_id_seq", get_namespace_oid("many_models", false));
-    engine::create_segment(&run, run.plan->arguments.model_set,
-                           nextval_internal(sequence, false), workers);
+    const Oid sequence = get_relname_relid("run_id_seq", get_namespace_oid("many_models", false));
+    engine::create_segment(&run, run.plan->arguments.model_set, nextval_internal(sequence, false),
+                           workers);
     context.callback = engine::describe_run_in_errors;
     context.arg = &run;
     context.previous = error_context_stack;

@@ -38,8 +38,8 @@ void parse_holdout(RunOptions* options, const JsonbValue* value) {
         } else if (strcmp(key, "rows") == 0) {
             holdout.rows = pg::option_int64("holdout.rows", &item, 0, PG_INT64_MAX,
                                             "a whole number, 0 for no holdout");
-            holdout.kind = holdout.rows == 0 ? core::HoldoutSpec::Kind::none
-                                             : core::HoldoutSpec::Kind::rows;
+            holdout.kind =
+                holdout.rows == 0 ? core::HoldoutSpec::Kind::none : core::HoldoutSpec::Kind::rows;
             given++;
         } else if (strcmp(key, "since") == 0) {
             options->since = pg::option_string("holdout.since", &item, "a date or timestamp");
@@ -196,8 +196,8 @@ RunOptions* parse_run_options(const char* algorithm, Jsonb* object) {
             options->seconds_per_group =
                 pg::option_float8(key, &value, 0, 1e6, "a number of seconds, 0 for no limit");
         } else if (strcmp(key, "max_levels") == 0) {
-            options->max_levels = (int)pg::option_int64(key, &value, 2, 10000,
-                                                        "a whole number from 2 to 10000");
+            options->max_levels =
+                (int)pg::option_int64(key, &value, 2, 10000, "a whole number from 2 to 10000");
         } else if (strcmp(key, "group_options") == 0) {
             if (value.type == jbvNull) continue;
             if (value.type != jbvBinary || !JsonContainerIsArray(value.val.binary.data))

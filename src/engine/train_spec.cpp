@@ -30,7 +30,8 @@ void complete_from_definition(TrainArguments* a, const registry::ModelSet* store
         ereport(ERROR, (errcode(ERRCODE_NAME_TOO_LONG),
                         errmsg("model set name \"%s\" is too long", a->model_set),
                         errhint("At most %d bytes, so that \"<model_set>_predictions\" is a "
-                                "table name.", kMaxModelSetName)));
+                                "table name.",
+                                kMaxModelSetName)));
     if (stored != nullptr) {
         if (a->source == nullptr) a->source = (char*)stored->source;
         if (a->n_keys < 0) {
@@ -45,14 +46,14 @@ void complete_from_definition(TrainArguments* a, const registry::ModelSet* store
         if (a->algorithm == nullptr) a->algorithm = (char*)stored->algorithm;
         if (a->time_column == nullptr) a->time_column = (char*)stored->time_column;
         if (a->options == nullptr || JB_ROOT_COUNT(a->options) == 0)
-            a->options = DatumGetJsonbP(
-                DirectFunctionCall1(jsonb_in, CStringGetDatum(stored->options)));
+            a->options =
+                DatumGetJsonbP(DirectFunctionCall1(jsonb_in, CStringGetDatum(stored->options)));
         if (a->tags == nullptr || JB_ROOT_COUNT(a->tags) == 0)
-            a->tags =
-                DatumGetJsonbP(DirectFunctionCall1(jsonb_in, CStringGetDatum(stored->tags)));
+            a->tags = DatumGetJsonbP(DirectFunctionCall1(jsonb_in, CStringGetDatum(stored->tags)));
     }
-    static const char* const first = "The first training of a model set defines it: give source, "
-                                     "partition_by and target.";
+    static const char* const first =
+        "The first training of a model set defines it: give source, "
+        "partition_by and target.";
     if (a->source == nullptr) raise_missing("source", first);
     if (a->n_keys < 0) raise_missing("partition_by", first);
     if (a->target == nullptr) raise_missing("target", first);
@@ -78,10 +79,10 @@ int require_column(const pg::Source* source, const char* name, const char* argum
                         errhint("The source's columns are %s.", pg::source_column_list(source))));
     for (int i = column; i < source->columns->natts; i++)
         if (strcmp(NameStr(TupleDescAttr(source->columns, i)->attname), name) == 0)
-            ereport(ERROR, (errcode(ERRCODE_AMBIGUOUS_COLUMN),
-                            errmsg("%s: the source has more than one column \"%s\"", argument,
-                                   name),
-                            errhint("Rename one of them in the source query.")));
+            ereport(ERROR,
+                    (errcode(ERRCODE_AMBIGUOUS_COLUMN),
+                     errmsg("%s: the source has more than one column \"%s\"", argument, name),
+                     errhint("Rename one of them in the source query.")));
     return column;
 }
 
@@ -94,8 +95,7 @@ void require_distinct_roles(const TrainArguments* a) {
                             errhint("%s", hint)));
         if (listed(a->partition_by, a->n_keys, a->features[i]))
             ereport(ERROR, (errcode(ERRCODE_INVALID_PARAMETER_VALUE),
-                            errmsg("partition column \"%s\" is among the features",
-                                   a->features[i]),
+                            errmsg("partition column \"%s\" is among the features", a->features[i]),
                             errdetail("It has one value in each group."), errhint("%s", hint)));
     }
     if (listed(a->partition_by, a->n_keys, a->target))
@@ -105,9 +105,9 @@ void require_distinct_roles(const TrainArguments* a) {
         ereport(ERROR, (errcode(ERRCODE_INVALID_PARAMETER_VALUE),
                         errmsg("target \"%s\" is the time column too", a->target)));
     if (a->time_column != nullptr && listed(a->partition_by, a->n_keys, a->time_column))
-        ereport(ERROR, (errcode(ERRCODE_INVALID_PARAMETER_VALUE),
-                        errmsg("time column \"%s\" is among the partition columns",
-                               a->time_column)));
+        ereport(ERROR,
+                (errcode(ERRCODE_INVALID_PARAMETER_VALUE),
+                 errmsg("time column \"%s\" is among the partition columns", a->time_column)));
 }
 
 // Every column of a usable type that has no other role; a primary key identifies, it explains
@@ -118,8 +118,7 @@ void find_features(TrainPlan* plan) {
     char** identifiers = pg::source_primary_key(plan->source, &n_identifiers);
     StringInfoData names;
     initStringInfo(&names);
-    plan->features =
-        (char**)palloc0(sizeof(char*) * (Size)(plan->source->columns->natts + 1));
+    plan->features = (char**)palloc0(sizeof(char*) * (Size)(plan->source->columns->natts + 1));
     for (int i = 0; i < plan->source->columns->natts; i++) {
         Form_pg_attribute attribute = TupleDescAttr(plan->source->columns, i);
         char* name = NameStr(attribute->attname);
@@ -152,7 +151,8 @@ void describe_keys(TrainPlan* plan, KeySpec* keys) {
         if (!OidIsValid(cache->hash_extended_proc) || !OidIsValid(cache->eq_opr))
             ereport(ERROR, (errcode(ERRCODE_UNDEFINED_FUNCTION),
                             errmsg("partition_by: column \"%s\" has type %s, which cannot be "
-                                   "hashed", a->partition_by[i], format_type_be(base)),
+                                   "hashed",
+                                   a->partition_by[i], format_type_be(base)),
                             errhint("Cast it in the source query, for example to text.")));
         plan->key_types[i] = attribute->atttypid;
         namestrcpy(&key->name, a->partition_by[i]);
@@ -162,8 +162,8 @@ void describe_keys(TrainPlan* plan, KeySpec* keys) {
         get_typlenbyvalalign(base, &key->typlen, &key->typbyval, &key->typalign);
         if (key->typlen == -2)
             ereport(ERROR, (errcode(ERRCODE_FEATURE_NOT_SUPPORTED),
-                            errmsg("partition_by: column \"%s\" has type %s",
-                                   a->partition_by[i], format_type_be(base)),
+                            errmsg("partition_by: column \"%s\" has type %s", a->partition_by[i],
+                                   format_type_be(base)),
                             errhint("Cast it in the source query, for example to text.")));
     }
 }
@@ -266,7 +266,8 @@ TrainPlan* plan_training(TrainArguments* arguments, const registry::ModelSet* st
     plan->features_given = a->n_features >= 0;
     if (plan->features_given) {
         if (a->n_features == 0)
-            raise_missing("features", "Give at least one feature, or NULL for every usable column.");
+            raise_missing("features",
+                          "Give at least one feature, or NULL for every usable column.");
         plan->n_features = a->n_features;
         plan->features = a->features;
     } else {
@@ -311,7 +312,8 @@ char* sink_query(const TrainPlan* plan, int64 run) {
     const TrainArguments* a = &plan->arguments;
     StringInfoData query;
     initStringInfo(&query);
-    appendStringInfo(&query, "SELECT many_models.train_sink(" INT64_FORMAT "::pg_catalog.int8", run);
+    appendStringInfo(&query, "SELECT many_models.train_sink(" INT64_FORMAT "::pg_catalog.int8",
+                     run);
     for (int i = 0; i < a->n_keys; i++)
         appendStringInfo(&query, ", s.%s", quote_identifier(a->partition_by[i]));
     if (a->time_column != nullptr)

@@ -30,8 +30,8 @@ struct TrainPlan {
     bool features_given;  // by the user or the definition, not found automatically
     int n_features;       // as used
     char** features;
-    Oid* key_types;       // as declared
-    Oid* feature_types;   // as declared
+    Oid* key_types;      // as declared
+    Oid* feature_types;  // as declared
     pg::LearnerOptions learner;
     RunSpec* spec;
     double max_failed_fraction;

@@ -1,10 +1,10 @@
 // The extension's settings (GUCs), read as plain variables.
 #pragma once
 
-extern int many_max_workers;            // processes of one run, the session's own included
-extern int many_memory_budget_kb;       // per process of a run
-extern int many_progress_interval_ms;   // between progress NOTICEs; 0: none
-extern int many_model_cache_kb;         // of predict(), per session
+extern int many_max_workers;           // processes of one run, the session's own included
+extern int many_memory_budget_kb;      // per process of a run
+extern int many_progress_interval_ms;  // between progress NOTICEs; 0: none
+extern int many_model_cache_kb;        // of predict(), per session
 
 namespace many::pg {
 

@@ -7,9 +7,9 @@
 extern "C" {
 #include "catalog/pg_constraint.h"
 #include "nodes/parsenodes.h"
+#include "utils/plancache.h"
 #include "utils/regproc.h"
 #include "utils/varlena.h"
-#include "utils/plancache.h"
 }
 
 namespace many::pg {
@@ -48,9 +48,9 @@ bool looks_like_query(const char* text) {
                next == '*' || next == '-' || next == '/' || next == '\'' || next == '"';
     };
     if (text[0] == '"') return false;
-    for (const char* word : {"select", "with", "values", "table", "insert", "update", "delete",
-                             "merge", "explain", "create", "drop", "alter", "copy", "call", "do",
-                             "truncate", "set", "begin", "commit"})
+    for (const char* word :
+         {"select", "with", "values", "table", "insert", "update", "delete", "merge", "explain",
+          "create", "drop", "alter", "copy", "call", "do", "truncate", "set", "begin", "commit"})
         if (keyword(word) && strlen(p) > strlen(word)) return true;
     return false;
 }
@@ -147,8 +147,8 @@ char** source_primary_key(const Source* source, int* n) {
     char** names = (char**)palloc0(sizeof(char*) * (bms_num_members(attributes) + 1));
     int member = -1;
     while ((member = bms_next_member(attributes, member)) >= 0)
-        names[(*n)++] = get_attname(source->relation,
-                                    (AttrNumber)(member + FirstLowInvalidHeapAttributeNumber), false);
+        names[(*n)++] = get_attname(
+            source->relation, (AttrNumber)(member + FirstLowInvalidHeapAttributeNumber), false);
     return names;
 }
 

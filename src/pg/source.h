@@ -9,8 +9,8 @@ struct Source {
     const char* text;         // as the user gave it
     const char* from_clause;  // quoted relation name, or "(query)"; to be followed by an alias
     bool is_query;
-    Oid relation;             // InvalidOid for a query
-    TupleDesc columns;        // what SELECT * FROM source returns
+    Oid relation;       // InvalidOid for a query
+    TupleDesc columns;  // what SELECT * FROM source returns
 };
 
 // Parses and plans the source as the caller, before a row is read. `argument` names the argument in

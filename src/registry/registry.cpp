@@ -135,7 +135,8 @@ TrainingRun* find_training_run(const char* model_set, int version) {
     Datum values[2] = {CStringGetTextDatum(model_set), Int32GetDatum(version)};
     const int code = SPI_execute_with_args(
         "SELECT run_id, model_set, version, storage, source, algorithm, partition_by, key_types, "
-        "nullable_keys, features, feature_types, target, time_column, key_collations FROM many_models.runs "
+        "nullable_keys, features, feature_types, target, time_column, key_collations FROM "
+        "many_models.runs "
         "WHERE model_set OPERATOR(pg_catalog.=) $1 AND kind OPERATOR(pg_catalog.=) 'train' "
         "AND ($2 OPERATOR(pg_catalog.=) 0 OR version OPERATOR(pg_catalog.=) $2) "
         "ORDER BY version DESC LIMIT 1",

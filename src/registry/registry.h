@@ -34,7 +34,7 @@ struct ModelSet {
     int n_keys;
     char** partition_by;
     const char* target;
-    int n_features;      // -1: NULL (every usable column)
+    int n_features;  // -1: NULL (every usable column)
     char** features;
     const char* algorithm;
     const char* time_column;  // or nullptr
@@ -60,7 +60,7 @@ struct TrainingRun {
     const char* algorithm;
     int n_keys;
     char** partition_by;
-    char** key_types;    // as format_type prints them, schema-qualified where needed
+    char** key_types;     // as format_type prints them, schema-qualified where needed
     Oid* key_collations;  // InvalidOid: none
     bool* nullable_keys;
     int n_features;

@@ -72,8 +72,8 @@ std::size_t fixed_bytes(unsigned flags, std::size_t n_features, std::size_t n_te
 
 // Walks the level section, one feature at a time; stays inside [at, end).
 struct LevelWalk {
-    const unsigned char* at;
-    const unsigned char* end;
+    const unsigned char* at = nullptr;
+    const unsigned char* end = nullptr;
     bool categorical = false;
     int n_levels = 0;
 
@@ -413,6 +413,7 @@ Score LinearModelView::score(const FeatureValue* values) const {
         heap.resize(std::size_t(p));
         x = heap.data();
     }
+    std::fill_n(x, p, 0.0);
     const std::size_t fixed = fixed_bytes(bytes_[7], std::size_t(n), std::size_t(p));
     const unsigned char* feature_means = bytes_ + fixed - 8 * std::size_t(n);  // if imputed()
     LevelWalk walk{bytes_ + fixed, bytes_ + length_};

@@ -44,10 +44,10 @@ struct FeatureLevels {
 
 struct ModelParts {
     const LinearFit* fit = nullptr;
-    SplitMetrics train{}, holdout{};                    // cv is in fit->cv
-    bool imputed = false;                               // null_policy impute_mean
-    std::vector<double> feature_means;                  // n_features, only when imputed
-    const std::vector<FeatureLevels>* levels = nullptr; // n_features entries, or nullptr
+    SplitMetrics train{}, holdout{};                     // cv is in fit->cv
+    bool imputed = false;                                // null_policy impute_mean
+    std::vector<double> feature_means;                   // n_features, only when imputed
+    const std::vector<FeatureLevels>* levels = nullptr;  // n_features entries, or nullptr
     int n_features = 0;
 };
 
@@ -56,12 +56,12 @@ void encode_model(const ModelParts& parts, std::vector<unsigned char>& bytes);
 
 enum class ScoreCode : std::uint8_t {
     ok = 0,
-    null_feature = 1,     // feature `feature` is NULL and the model does not impute
-    unseen_level = 2,     // feature `feature` has a level that training did not see
-    not_finite = 3,       // feature `feature` is NaN or infinite
-    imputed = 4,          // feature `feature` was NULL and took the group's mean (prediction valid)
-    no_model = 5,         // there is no model for the row's group (set by the caller)
-    overflow = 6,         // the prediction is not finite
+    null_feature = 1,  // feature `feature` is NULL and the model does not impute
+    unseen_level = 2,  // feature `feature` has a level that training did not see
+    not_finite = 3,    // feature `feature` is NaN or infinite
+    imputed = 4,       // feature `feature` was NULL and took the group's mean (prediction valid)
+    no_model = 5,      // there is no model for the row's group (set by the caller)
+    overflow = 6,      // the prediction is not finite
 };
 
 struct Score {

@@ -11,8 +11,10 @@
 namespace many::core {
 namespace {
 
-// Ridge in double, on the standardized scale, for the search over lambda: R + l2 I is positive
-// definite by a margin. chol: p x p scratch.
+// Where R + l2 I is positive definite by a margin in double: l2 against the trace of R.
+constexpr double kDoubleMargin = 1e-12;
+
+// Ridge in double, on the standardized scale, for the search over lambda. chol: p x p scratch.
 FitStatus ridge_in_double(const std::vector<double>& correlation, const std::vector<double>& target,
                           double l2, const StopSignal& stop, std::vector<double>& chol,
                           std::vector<double>& beta) {
@@ -79,9 +81,12 @@ FitStatus LinearSolver::Workspace::evaluate_split(const LinearOptions& options, 
     standardize(g, options);
     beta.assign(p, 0.0);
     gradient = target;
+    double trace = 0;
+    for (std::size_t j = 0; j < p; ++j) trace += correlation[j * p + j];
     for (std::size_t i = 0; i < path.size(); ++i) {
         FitStatus s = FitStatus::ok;
-        if (path.size() == 1) {
+        const bool delicate = options.alpha == 0 && path[i] < kDoubleMargin * trace;
+        if (path.size() == 1 || delicate) {
             s = options.alpha == 0 ? solve_ridge(g, path[i], stop, coefficient.data())
                                    : solve_sparse(g, options, path[i], stop, coefficient.data());
         } else {
@@ -113,13 +118,7 @@ FitStatus LinearSolver::Workspace::cross_validate(const double* moments, int p,
     path.assign(1, *lambda);
     if (!ols && options.lambda_auto) {
         standardize(gram, options);
-        const double top = smallest_null_lambda(options.alpha) * target_scale /
-                           gram.unit[static_cast<std::size_t>(p)];
-        path.clear();
-        for (int i = 0; i < options.n_lambda && (i == 0 || top > 0); ++i) {
-            const double share = options.n_lambda > 1 ? double(i) / (options.n_lambda - 1) : 0.0;
-            path.push_back(top * std::pow(options.lambda_min_ratio, share));
-        }
+        fill_path(gram, options);
     }
     fold_sums.assign(path.size(), FoldSums());
     fold_moments.resize(layout.doubles());

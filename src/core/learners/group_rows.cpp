@@ -24,10 +24,6 @@ std::size_t block_rows(int terms) noexcept {
     return std::clamp<std::size_t>(1000000 / (q * q), 1, 256);
 }
 
-std::string count_of_rows(std::size_t n) {
-    return std::to_string(n) + (n == 1 ? " row" : " rows");
-}
-
 std::string column_name(std::size_t column, std::size_t n_features) {
     if (column < n_features) return "feature {" + std::to_string(column) + "}";
     return column == n_features ? "target {target}" : "the time column";
@@ -70,7 +66,7 @@ bool GroupTrainer::Impl::select_rows(const Rows& rows, std::size_t n, const Stop
     for (std::size_t c = 0; c < columns && spec.null_policy == NullPolicy::error; ++c) {
         if (nulls[c] == 0) continue;
         result.status = FitStatus::null_value;
-        result.message = column_name(c, features) + " is NULL in " + count_of_rows(nulls[c]);
+        result.message = column_name(c, features) + " is NULL in " + counted(nulls[c], "row");
         result.hint = "Filter the rows out, or set null_policy to skip_row or impute_mean.";
         return false;
     }
@@ -78,7 +74,7 @@ bool GroupTrainer::Impl::select_rows(const Rows& rows, std::size_t n, const Stop
         if (infinite[c] == 0) continue;
         result.status = FitStatus::not_finite_input;
         result.message =
-            column_name(c, features) + " is NaN or infinite in " + count_of_rows(infinite[c]);
+            column_name(c, features) + " is NaN or infinite in " + counted(infinite[c], "row");
         result.hint = "Filter these rows out in the source query.";
         return false;
     }
@@ -158,8 +154,8 @@ bool GroupTrainer::Impl::explain_design(RowDesign::Problem problem, GroupResult&
             return true;
         case RowDesign::Problem::too_many_levels:
             result.status = FitStatus::too_many_levels;
-            result.message =
-                feature + " has more than " + std::to_string(spec.max_levels) + " levels";
+            result.message = feature + " has more than " +
+                             counted(static_cast<std::size_t>(spec.max_levels), "level");
             result.hint = "Leave the feature out, or map its rare levels to one.";
             return false;
         case RowDesign::Problem::level_too_long:

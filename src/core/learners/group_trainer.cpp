@@ -148,8 +148,7 @@ bool GroupTrainer::Impl::enough_rows(double n, int terms, const GroupOptions& op
     const std::int64_t least = options.min_rows >= 0 ? options.min_rows : parameters + 2;
     if (n >= static_cast<double>(least) && n >= 1) return true;
     result.status = FitStatus::too_few_rows;
-    const auto rows = static_cast<std::int64_t>(n);
-    result.message = "has " + std::to_string(rows) + (rows == 1 ? " usable row" : " usable rows") +
+    result.message = "has " + counted(static_cast<std::size_t>(n), "usable row") +
                      ", fewer than min_rows = " + std::to_string(std::max<std::int64_t>(least, 1));
     return false;
 }
@@ -157,13 +156,15 @@ bool GroupTrainer::Impl::enough_rows(double n, int terms, const GroupOptions& op
 void GroupTrainer::Impl::explain(FitStatus status, double n, const GroupOptions& options,
                                  GroupResult& result) const {
     result.status = status;
-    const std::string rows = std::to_string(static_cast<std::int64_t>(n));
+    const auto rows = static_cast<std::size_t>(n);
     switch (status) {
         case FitStatus::too_few_rows:
-            result.message = "has " + rows + " usable rows, too few to fit";
+            result.message = "has " + counted(rows, "usable row") + ", too few to fit";
             break;
         case FitStatus::constant_target:
-            result.message = "target {target} has the same value in all " + rows + " rows";
+            result.message =
+                rows == 1 ? "target {target} cannot vary in 1 row"
+                          : "target {target} has the same value in all " + counted(rows, "row");
             break;
         case FitStatus::not_finite:
             result.message = "the sums of squares of the values overflow double precision";
@@ -172,7 +173,11 @@ void GroupTrainer::Impl::explain(FitStatus status, double n, const GroupOptions&
         case FitStatus::not_converged:
             result.message = "coordinate descent did not converge in " +
                              std::to_string(options.linear.max_iterations) + " iterations";
-            result.hint = "Raise max_iterations, tolerance or lambda.";
+            result.hint =
+                options.linear.standardize
+                    ? "Set a larger lambda, or use ridge, whose fit needs no iterations."
+                    : "Set standardize to true or a larger lambda, or use ridge, whose fit needs "
+                      "no iterations.";
             break;
         case FitStatus::timed_out:
             result.message = "took longer than the time allowed for a group";

@@ -13,6 +13,11 @@
 
 namespace many::core {
 
+// "1 row", "2 rows".
+[[nodiscard]] inline std::string counted(std::size_t n, const char* noun) {
+    return std::to_string(n) + ' ' + noun + (n == 1 ? "" : "s");
+}
+
 struct GroupTrainer::Impl {
     explicit Impl(TrainSpec s);
 

@@ -58,8 +58,10 @@ struct LinearOptions {
     bool lambda_auto = false;  // lambda by k-fold cross-validation; needs fold moments
     double lambda = 0.0;
     double alpha = 1.0;  // mixing of the elastic net; ridge 0, lasso 1
-    // lambda path for lambda_auto: n_lambda values, log-spaced from the smallest lambda with all
-    // b = 0 (ridge and alpha < 0.001: as for alpha = 0.001) down to lambda_min_ratio times it.
+    // lambda path for lambda_auto: n_lambda values, log-spaced from lambda_max() down to
+    // lambda_min_ratio times it. With a ridge part (alpha < 1) it goes down at least to where
+    // lambda (1 - alpha) is 1e-6 of the smallest variance among the features (of 1 if standardize),
+    // so that no unit of the target forces shrinkage; but never below 1e-30 of its top.
     int n_lambda = 100;
     double lambda_min_ratio = 1e-4;
     double tolerance = 1e-10;  // coordinate descent: largest change of a standardized coefficient
@@ -141,7 +143,11 @@ class LinearSolver {
     Workspace* workspace_;
 };
 
-// Smallest lambda with all coefficients zero (lasso / elastic net), from moments; see options.
+// Top of the path of lambda_auto, from moments. 0 < alpha <= 1: the smallest lambda with all
+// coefficients zero (alpha < 0.001: of alpha = 0.001), in units of the target. alpha = 0 (ridge):
+// no lambda does that, and lambda has no unit of the target in it: 1000 times the largest
+// |cor(x_j, y)|, times the largest variance of a feature unless standardize. (Without an intercept:
+// cosines and mean squares; both in units of s_j.) glmnet's ridge path starts at this times sd_n(y).
 [[nodiscard]] double lambda_max(const double* moments, int p, const LinearOptions& options);
 
 // Inference, computed when read rather than stored.

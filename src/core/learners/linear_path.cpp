@@ -10,6 +10,7 @@
 // units of its spread; beta: coefficients on that scale; l1, l2: the two penalties there.
 #include <algorithm>
 #include <cmath>
+#include <limits>
 
 #include "core/learners/linear_workspace.h"
 
@@ -17,6 +18,8 @@ namespace many::core {
 namespace {
 
 constexpr double kRidgeLambdaMaxAlpha = 1e-3;  // as glmnet
+constexpr double kLeastRidge = 1e-6;           // end of the path, in variances of a feature
+constexpr double kLeastRatio = 1e-30;          // of its end to its top: 3 values a decade
 constexpr double kDrop2 = LinearSolver::kCollinear * LinearSolver::kCollinear;
 constexpr std::size_t kPollEvery = 1000000;
 constexpr double kRung = 0.56234132519034907;  // 10^(-1/4)
@@ -26,6 +29,11 @@ double soft_threshold(double value, double limit) noexcept {
     if (value > limit) return value - limit;
     if (value < -limit) return value + limit;
     return 0;
+}
+
+// Spread below the rounding of the column counts as none.
+bool varies(const ScaledGram& g, std::size_t j) noexcept {
+    return g.spread[j].value() > kDrop2 * g.norm2[j];
 }
 
 // The rows and columns `active` of g, and the target.
@@ -58,13 +66,10 @@ void LinearSolver::Workspace::standardize(const ScaledGram& g, const LinearOptio
     scale.assign(p, 0.0);
     target_scale = std::sqrt(g.at(g.p, g.p).value() / g.n);
     for (std::size_t j = 0; j < p; ++j) {
-        // Spread below the rounding of the column counts as none.
-        const double spread = g.spread[j].value();
-        const bool varies = spread > kDrop2 * g.norm2[j];
         if (options.standardize) {
-            scale[j] = varies ? std::sqrt(spread / g.n) : 0.0;
+            scale[j] = varies(g, j) ? std::sqrt(g.spread[j].value() / g.n) : 0.0;
         } else {
-            scale[j] = varies || (!g.centred && g.norm2[j] > 0) ? g.unit[j] : 0.0;
+            scale[j] = varies(g, j) || (!g.centred && g.norm2[j] > 0) ? g.unit[j] : 0.0;
         }
     }
     for (std::size_t i = 0; i < p; ++i) {
@@ -79,10 +84,45 @@ void LinearSolver::Workspace::standardize(const ScaledGram& g, const LinearOptio
     }
 }
 
-double LinearSolver::Workspace::smallest_null_lambda(double alpha) const {
-    double top = 0;
-    for (const double r : target) top = std::max(top, std::fabs(r));
-    return top / std::max(alpha, kRidgeLambdaMaxAlpha);
+// Of the problem that `standardize` prepared; see lambda_max().
+double LinearSolver::Workspace::largest_lambda(const ScaledGram& g, double alpha) const {
+    const std::size_t p = static_cast<std::size_t>(g.p);
+    if (alpha > 0) {
+        double top = 0;
+        for (const double r : target) top = std::max(top, std::fabs(r));
+        return top / std::max(alpha, kRidgeLambdaMaxAlpha) * target_scale / g.unit[p];
+    }
+    double cosine = 0, size = 0;
+    for (std::size_t j = 0; j < p; ++j) {
+        const double diagonal = correlation[j * p + j];
+        if (!(diagonal > 0)) continue;
+        cosine = std::max(cosine, std::fabs(target[j]) / std::sqrt(diagonal));
+        size = std::max(size, diagonal);
+    }
+    return std::min(cosine * size / kRidgeLambdaMaxAlpha, std::numeric_limits<double>::max());
+}
+
+// The candidates of lambda_auto, descending, for the problem that `standardize` prepared.
+void LinearSolver::Workspace::fill_path(const ScaledGram& g, const LinearOptions& options) {
+    const std::size_t p = static_cast<std::size_t>(g.p);
+    const double top = largest_lambda(g, options.alpha);
+    double ratio = options.lambda_min_ratio;
+    if (options.alpha < 1 && top > 0) {
+        double least = std::numeric_limits<double>::infinity();  // variance of a feature
+        for (std::size_t j = 0; j < p; ++j) {
+            if (scale[j] == 0) continue;
+            const double variance = varies(g, j) ? g.spread[j].value() / (g.n * scale[j] * scale[j])
+                                                 : correlation[j * p + j];
+            least = std::min(least, variance);
+        }
+        const double bottom = kLeastRidge * least / (1 - options.alpha);
+        ratio = std::min(ratio, std::max(bottom / top, kLeastRatio));
+    }
+    path.clear();
+    for (int i = 0; i < options.n_lambda && (i == 0 || top > 0); ++i) {
+        const double share = options.n_lambda > 1 ? double(i) / (options.n_lambda - 1) : 0.0;
+        path.push_back(top * std::pow(ratio, share));
+    }
 }
 
 // Continues from beta; gradient = r - R beta is kept. A sweep over all coefficients, then sweeps
@@ -341,7 +381,7 @@ double lambda_max(const double* moments, int p, const LinearOptions& options) {
     const double alpha = options.algorithm == Algorithm::ridge   ? 0.0
                          : options.algorithm == Algorithm::lasso ? 1.0
                                                                  : options.alpha;
-    return w.smallest_null_lambda(alpha) * w.target_scale / w.gram.unit[std::size_t(p)];
+    return w.largest_lambda(w.gram, alpha);
 }
 
 }  // namespace many::core

@@ -64,7 +64,8 @@ struct LinearSolver::Workspace {
 
     // Pieces of the penalised fits (linear_path.cpp).
     void standardize(const ScaledGram& g, const LinearOptions& options);
-    [[nodiscard]] double smallest_null_lambda(double alpha) const;
+    [[nodiscard]] double largest_lambda(const ScaledGram& g, double alpha) const;
+    void fill_path(const ScaledGram& g, const LinearOptions& options);
     [[nodiscard]] FitStatus descend(int p, double l1, double l2, double tolerance,
                                     int max_iterations, const StopSignal& stop);
     [[nodiscard]] FitStatus solve_ridge(const ScaledGram& g, double lambda, const StopSignal& stop,

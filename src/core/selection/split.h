@@ -24,10 +24,10 @@ inline std::uint64_t mix64(std::uint64_t h) noexcept {  // Steele, Lea & Flood 2
 namespace detail {
 // Bits of a value with one zero and one NaN.
 inline std::uint64_t canonical_bits(double value) noexcept {
-    const double v = value == value ? value + 0.0 : __builtin_nan("");
+    const double v = value + 0.0;  // -0 becomes 0
     std::uint64_t bits;
     std::memcpy(&bits, &v, sizeof bits);
-    return bits;
+    return v == v ? bits : 0x7ff8000000000000ULL;
 }
 // Both halves of the 128-bit product, folded.
 inline std::uint64_t fold_product(std::uint64_t a, std::uint64_t b) noexcept {
@@ -47,8 +47,9 @@ inline std::uint64_t fold_product(std::uint64_t a, std::uint64_t b) noexcept {
     std::size_t i = 0;
     for (; i + 1 < d; i += 2) {
         key += 0xd1342543de82ef95ULL;
-        h += detail::fold_product(detail::canonical_bits(values[i]) ^ key,
-                                  detail::canonical_bits(values[i + 1]) ^ ~key * 0x2545f4914f6cdd1dULL);
+        h += detail::fold_product(
+            detail::canonical_bits(values[i]) ^ key,
+            detail::canonical_bits(values[i + 1]) ^ ~key * 0x2545f4914f6cdd1dULL);
     }
     if (i < d)
         h += detail::fold_product(detail::canonical_bits(values[i]) ^ (key + 0xd1342543de82ef95ULL),

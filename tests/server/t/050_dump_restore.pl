@@ -49,6 +49,10 @@ my @contents = (
 	q{SELECT string_agg(indexdef, E'\n' ORDER BY indexdef) FROM pg_indexes WHERE schemaname = 'many_models'},
 	q{SELECT string_agg(p.oid::regprocedure || ' ' || (SELECT array_agg(a::text ORDER BY a::text) FROM unnest(p.proacl) AS a)::text, E'\n' ORDER BY p.oid::regprocedure::text)
 	  FROM pg_proc AS p WHERE pronamespace = 'many_models'::regnamespace AND proacl IS NOT NULL});
+# pg_restore -j loads tables in any order, whatever their foreign keys.
+is( $node->safe_psql('postgres', q{
+		SELECT count(*) FROM pg_constraint WHERE contype = 'f' AND connamespace = 'many_models'::regnamespace}),
+	'0', 'no foreign key between tables whose rows are dumped');
 my @original = map { $node->safe_psql('postgres', $_) } @contents;
 cmp_ok(scalar(grep { $_ eq '' } @original), '==', 0, 'there is something to compare');
 is($node->safe_psql('postgres', q{SELECT count(*) FROM many_models.model_store WHERE storage <> 0}),

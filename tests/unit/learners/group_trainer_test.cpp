@@ -199,6 +199,31 @@ TEST(GroupTrainer, MinRows) {
     EXPECT_EQ(view(r).n_rows(), 5);
     EXPECT_EQ(view(statistics_form(spec, rows, options)).holdout().n_rows, 0);
     EXPECT_EQ(rows_form(spec, {}).message, "has 0 usable rows, fewer than min_rows = 11");
+    EXPECT_EQ(rows_form(spec, {rows[0]}).message, "has 1 usable row, fewer than min_rows = 11");
+    options.min_rows = 1;
+    for (const GroupResult& one :
+         {rows_form(spec, {rows[0]}, options), statistics_form(spec, {rows[0]}, options)}) {
+        EXPECT_EQ(one.status, FitStatus::constant_target);
+        EXPECT_EQ(one.message, "target {target} cannot vary in 1 row");
+    }
+}
+
+TEST(GroupTrainer, NotConverged) {
+    // Two columns that differ by rounding errors: no set of signs settles it, the descent has to.
+    Matrix rows = group_rows(40, 3, 78);
+    for (auto& row : rows) row[2] = 1e8 + row[1];
+    GroupOptions options;
+    options.linear.algorithm = core::Algorithm::lasso;
+    options.linear.lambda = 1e-12;
+    options.linear.max_iterations = 1;
+    for (const bool standardize : {true, false}) {
+        options.linear.standardize = standardize;
+        const GroupResult r = rows_form(spec_of(3), rows, options);
+        EXPECT_EQ(r.status, FitStatus::not_converged);
+        EXPECT_EQ(r.hint.find("max_iterations"), std::string::npos) << r.hint;
+        EXPECT_EQ(r.hint.find("tolerance"), std::string::npos) << r.hint;
+        EXPECT_EQ(r.hint.find("standardize") == std::string::npos, standardize) << r.hint;
+    }
 }
 
 TEST(GroupTrainer, NullPolicies) {

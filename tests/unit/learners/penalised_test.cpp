@@ -203,8 +203,35 @@ TEST(Penalised, FarFromTheOriginWithoutIntercept) {
     EXPECT_LE(violation(rows, fit_rows_of(rows, o), o), 1e-6);
 }
 
+constexpr int kFolds = 5;
+
+// Row r is in fold r mod kFolds.
+std::vector<double> fold_moments(const Matrix& rows) {
+    std::vector<Matrix> parts(kFolds);
+    for (std::size_t r = 0; r < rows.size(); ++r) parts[r % kFolds].push_back(rows[r]);
+    std::vector<double> folds;
+    for (const Matrix& part : parts) {
+        const auto m = moments_of(part);
+        folds.insert(folds.end(), m.begin(), m.end());
+    }
+    return folds;
+}
+
+LinearFit fit_auto(const Matrix& rows, LinearOptions o) {
+    o.lambda_auto = true;
+    core::LinearSolver solver;
+    LinearFit fit;
+    const std::vector<double> m = moments_of(rows), folds = fold_moments(rows);
+    EXPECT_EQ(solver.fit(m.data(), int(rows[0].size()) - 1, o, folds.data(), kFolds, {}, fit),
+              FitStatus::ok);
+    return fit;
+}
+
+double r2(const LinearFit& fit) {
+    return 1 - fit.rss / fit.tss;
+}
+
 TEST(Penalised, LambdaByCrossValidation) {
-    constexpr int kFolds = 5;
     const Matrix rows = correlated(120, 8, 5, 37);
     std::vector<Matrix> parts(kFolds), trains(kFolds);
     for (std::size_t r = 0; r < rows.size(); ++r) {
@@ -212,11 +239,7 @@ TEST(Penalised, LambdaByCrossValidation) {
             (r % kFolds == f ? parts : trains)[f].push_back(rows[r]);
         }
     }
-    std::vector<double> folds;
-    for (const Matrix& part : parts) {
-        const auto m = moments_of(part);
-        folds.insert(folds.end(), m.begin(), m.end());
-    }
+    const std::vector<double> folds = fold_moments(rows);
     const std::vector<double> m = moments_of(rows);
     for (const Algorithm a : {Algorithm::lasso, Algorithm::elastic_net, Algorithm::ridge}) {
         LinearOptions o;
@@ -225,10 +248,12 @@ TEST(Penalised, LambdaByCrossValidation) {
         o.n_lambda = 25;
         o.lambda_min_ratio = 1e-3;
         const double top = core::lambda_max(m.data(), 8, o);
+        double bottom = top * 1e-3;
+        if (o.alpha < 1) bottom = std::fmin(bottom, 1e-6 / (1 - o.alpha));
         double best = 1e300, best_lambda = 0;
         for (int i = 0; i < o.n_lambda; ++i) {
             LinearOptions fixed = o;
-            fixed.lambda = top * std::pow(1e-3, double(i) / 24);
+            fixed.lambda = top * std::pow(bottom / top, double(i) / 24);
             double square = 0;
             for (std::size_t f = 0; f < kFolds; ++f) {
                 const LinearFit fit = fit_rows_of(trains[f], fixed);
@@ -240,10 +265,7 @@ TEST(Penalised, LambdaByCrossValidation) {
             }
             if (square < best) best = square, best_lambda = fixed.lambda;
         }
-        o.lambda_auto = true;
-        core::LinearSolver solver;
-        LinearFit fit;
-        ASSERT_EQ(solver.fit(m.data(), 8, o, folds.data(), kFolds, {}, fit), FitStatus::ok);
+        const LinearFit fit = fit_auto(rows, o);
         EXPECT_NEAR(fit.lambda / best_lambda, 1, 1e-9);
         EXPECT_NEAR(fit.cv.rmse, std::sqrt(best / 120), 1e-8);
         LinearOptions fixed = o;
@@ -251,10 +273,111 @@ TEST(Penalised, LambdaByCrossValidation) {
         fixed.lambda = fit.lambda;
         const LinearFit direct = fit_rows_of(rows, fixed);
         EXPECT_EQ(fit.coefficient, direct.coefficient);
+        core::LinearSolver solver;
         LinearFit judged;  // one lambda with folds: the same metrics
         ASSERT_EQ(solver.fit(m.data(), 8, fixed, folds.data(), kFolds, {}, judged), FitStatus::ok);
         EXPECT_NEAR(judged.cv.rmse, fit.cv.rmse, 1e-8);
     }
+}
+
+Matrix scaled_target(Matrix rows, double factor) {
+    for (auto& row : rows) row.back() *= factor;
+    return rows;
+}
+
+Matrix line_with_steps(double factor) {
+    Matrix rows;
+    for (int i = 0; i < 90; ++i) {
+        rows.push_back({double(i), double(i % 7), factor * (2 * i + i % 4)});
+    }
+    return rows;
+}
+
+TEST(Penalised, SearchFollowsTheUnitOfTheTarget) {
+    for (const Matrix& rows : {line_with_steps(1), correlated(90, 6, 2, 41)}) {
+        for (const Algorithm a : {Algorithm::ridge, Algorithm::lasso}) {
+            for (const bool standardize : {true, false}) {
+                for (const bool intercept : {true, false}) {
+                    LinearOptions o;
+                    o.algorithm = a;
+                    o.standardize = standardize;
+                    o.fit_intercept = intercept;
+                    const LinearFit one = fit_auto(rows, o);
+                    double size = 0;
+                    for (const double b : one.coefficient) size = std::fmax(size, std::fabs(b));
+                    // Powers of two change no digit.
+                    const std::vector<std::pair<double, double>> factors = {
+                        {0x1p-30, 0}, {1e-3, 1e-12}, {1e3, 1e-12}, {0x1p40, 0}};
+                    for (const auto& [f, bound] : factors) {
+                        const LinearFit fit = fit_auto(scaled_target(rows, f), o);
+                        const double unit = a == Algorithm::lasso ? f : 1;
+                        EXPECT_NEAR(fit.lambda / unit / one.lambda, 1, bound) << f;
+                        EXPECT_NEAR(r2(fit), r2(one), bound) << f;
+                        for (std::size_t j = 0; j < one.coefficient.size(); ++j) {
+                            EXPECT_NEAR(fit.coefficient[j] / f, one.coefficient[j],
+                                        bound * (1 + size));
+                        }
+                    }
+                }
+            }
+        }
+    }
+}
+
+TEST(Penalised, SearchForcesNoShrinkage) {
+    for (const double factor : {1e-6, 1e-3, 1.0, 1e3, 1e9}) {
+        const Matrix rows = line_with_steps(factor);
+        const double best = r2(fit_rows_of(rows));
+        EXPECT_GT(best, 0.999);
+        for (const double alpha : {0.0, 0.1, 0.5, 0.99}) {
+            for (const bool standardize : {true, false}) {
+                LinearOptions o;
+                o.algorithm = Algorithm::elastic_net;
+                o.alpha = alpha;
+                o.standardize = standardize;
+                EXPECT_GT(r2(fit_auto(rows, o)), best - 1e-4) << factor << ' ' << alpha;
+            }
+        }
+    }
+}
+
+TEST(Penalised, RidgePathFollowsTheUnitOfTheFeatures) {
+    Matrix rows = correlated(90, 4, 0, 42);
+    LinearOptions o;
+    o.algorithm = Algorithm::ridge;
+    const double correlation = core::lambda_max(moments_of(rows).data(), 4, o) / 1000;
+    EXPECT_GT(correlation, 0.1);
+    EXPECT_LE(correlation, 1);
+    o.standardize = false;
+    const LinearFit one = fit_auto(rows, o);
+    for (auto& row : rows) {
+        for (std::size_t j = 0; j < 4; ++j) row[j] *= 0x1p20;
+    }
+    const LinearFit fit = fit_auto(rows, o);
+    EXPECT_EQ(fit.lambda, one.lambda * 0x1p40);
+    for (std::size_t j = 0; j < 4; ++j) EXPECT_EQ(fit.coefficient[j] * 0x1p20, one.coefficient[j]);
+    // One feature of a scale far from the others': it is not forced out.
+    Matrix mixed = line_with_steps(1);
+    for (auto& row : mixed) row[0] *= 1e-5;
+    EXPECT_GT(r2(fit_auto(mixed, o)), 0.999);
+}
+
+TEST(Penalised, SearchFarFromTheOriginWithoutIntercept) {
+    // The ridge that separates such columns is below what double precision resolves.
+    Matrix rows = line_with_steps(1);
+    for (auto& row : rows) {
+        row[0] += 1e7;
+        row[1] += 1e7;
+    }
+    LinearOptions o;
+    o.algorithm = Algorithm::ridge;
+    o.fit_intercept = false;
+    const LinearFit fit = fit_auto(rows, o), ols = [&] {
+        LinearOptions plain;
+        plain.fit_intercept = false;
+        return fit_rows_of(rows, plain);
+    }();
+    EXPECT_NEAR(fit.rss / ols.rss, 1, 0.05);
 }
 
 }  // namespace
