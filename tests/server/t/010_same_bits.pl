@@ -72,7 +72,7 @@ my %cases = (
 	categories => [ 'rows', '', "$keys, '{x1,x2,colour}'" ],
 	last_rows => [ 'rows', '', "$keys, '{x1,x2}', 'ridge', 'day', '{\"lambda\": 0.3}'" ],
 	imputed => [ 'rows', '', "$keys, '{x1,gap}', options => '{\"null_policy\": \"impute_mean\"}'" ],
-	rolling_auto => [ 'rows', ' WHERE k < 200', "$keys, '{x1,x2,colour}', 'elastic_net', 'day',"
+	rolling_auto => [ 'rows', ' WHERE k < 50', "$keys, '{x1,x2,colour}', 'elastic_net', 'day',"
 		  . " '{\"lambda\": \"auto\", \"alpha\": 0.5, \"cv_folds\": 3, \"null_policy\": \"impute_mean\"}'" ]);
 
 my $most = 0;
@@ -82,7 +82,7 @@ for my $case (sort keys %cases)
 	my $reference = train($case, "SELECT * FROM plain$where", $arguments, '256MB', 1);
 	is($reference->{exchange}, $exchange, "$case: exchange of $exchange");
 	is($reference->{rescans}, 0, "$case: everything fits into 256 MB");
-	cmp_ok($reference->{trained}, '>', 500, "$case: most groups train");
+	cmp_ok($reference->{trained}, '>', 0.6 * $reference->{groups}, "$case: most groups train");
 	is($reference->{failed}, 0, "$case: none fails");
 	for my $variant (@variants)
 	{

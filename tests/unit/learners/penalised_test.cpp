@@ -366,8 +366,8 @@ TEST(Penalised, SearchFarFromTheOriginWithoutIntercept) {
     // The ridge that separates such columns is below what double precision resolves.
     Matrix rows = line_with_steps(1);
     for (auto& row : rows) {
-        row[0] += 1e7;
-        row[1] += 1e7;
+        row[0] += 1e9;
+        row[1] += 1e9;
     }
     LinearOptions o;
     o.algorithm = Algorithm::ridge;
