@@ -27,7 +27,7 @@ CREATE SEQUENCE many_models.model_id_seq;
 
 CREATE TABLE many_models.runs (
     run_id            bigint PRIMARY KEY DEFAULT pg_catalog.nextval('many_models.run_id_seq'),
-    model_set         text NOT NULL REFERENCES many_models.model_sets ON UPDATE CASCADE ON DELETE CASCADE,
+    model_set         text NOT NULL,
     kind              text NOT NULL CHECK (kind IN ('train', 'score')),
     version           integer,
     status            text NOT NULL,
@@ -102,6 +102,8 @@ COMMENT ON TABLE many_models.model_sets IS
     'model sets and their stored definitions: what train_many_models(model_set) runs again';
 COMMENT ON COLUMN many_models.model_sets.features IS
     'as given; NULL: every usable column that is not a key, the target or the time';
+-- runs.model_set names a set, without a foreign key: restoring a dump in parallel would check it before
+-- the sets are there. drop_models deletes both; runs are made while the set's row is locked.
 COMMENT ON TABLE many_models.runs IS
     'every training and scoring run: definition as used, counts, timing';
 COMMENT ON COLUMN many_models.runs.status IS 'succeeded; a failed or cancelled run leaves no row';

@@ -27,7 +27,7 @@ die() {
 # --- Packages -------------------------------------------------------------------------------------
 
 # shellcheck disable=SC2034
-build_packages=(g++ make cmake libeigen3-dev libboost-dev libgtest-dev libbenchmark-dev
+build_packages=(g++ make cmake libboost-dev libgtest-dev libbenchmark-dev
     "postgresql-$PG_MAJOR" "postgresql-server-dev-$PG_MAJOR")
 # shellcheck disable=SC2034
 test_packages=(libipc-run-perl binutils valgrind)

@@ -57,10 +57,12 @@ int64 drop_version(const char* model_set, int version) {
         drop_run(run_id, storage);
     }
     if (version == 0) {
-        const int deleted =
-            SPI_execute_with_args("DELETE FROM many_models.model_sets WHERE model_set = $1", 1,
-                                  types, values, nullptr, false, 0);
-        if (deleted != SPI_OK_DELETE) elog(ERROR, "could not write the registry: %d", deleted);
+        for (const char* statement : {"DELETE FROM many_models.runs WHERE model_set = $1",
+                                      "DELETE FROM many_models.model_sets WHERE model_set = $1"}) {
+            const int deleted =
+                SPI_execute_with_args(statement, 1, types, values, nullptr, false, 0);
+            if (deleted != SPI_OK_DELETE) elog(ERROR, "could not write the registry: %d", deleted);
+        }
     }
     return models;
 }

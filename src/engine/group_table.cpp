@@ -197,7 +197,7 @@ void group_table_init(GroupTable* table, RunSpec* spec, KeyCodec* codec, MemoryC
     const Size row_bytes = (Size)table->stride * sizeof(double);
     const Size even = table->moments_doubles * sizeof(double) * (Size)table->n_moments / row_bytes;
     table->most_rows = PG_UINT32_MAX;
-    table->block_rows = even <= 24 ? 16 : even <= 48 ? 32 : 64;
+    table->block_rows = even <= 24 ? 32 : even <= 48 ? 32 : 64;
     rehash(table, kFirstSlots);
 }
 

@@ -6,6 +6,7 @@
 #include "pg/settings.h"
 #include "registry/registry.h"
 #include "serving/model_value.h"
+#include "serving/score_query.h"
 #include "wall/wall.h"
 
 extern "C" {
@@ -276,19 +277,34 @@ bool push_fresh_snapshot() {
     return true;
 }
 
+// Finds no model only where the group has none: not where a drop took them all meanwhile. The set is
+// the one cached, unless that was dropped and its message is still on the way.
+const struct varlena* find_model_bytes(Oid user, const char* name, Jsonb* key, CachedSet** set) {
+    *set = find_set(user, name);
+    const bool known = *set != nullptr;
+    if (!known) *set = cache_set(user, registry::find_training_run(name, 0));
+    const struct varlena* model = read_model(*set, key);
+    if (model != nullptr ||
+        require_models(name, (*set)->version, (*set)->storage, (*set)->run_id) || !known)
+        return model;
+    *set = cache_set(user, registry::find_training_run(name, 0));
+    return read_model(*set, key);
+}
+
 CachedModel* load_model(uint32 hash, const text* model_set, Jsonb* key) {
     const Oid user = GetUserId();
     CachedModel* entry = nullptr;
     const bool nested = cache.loading;
     if (SPI_connect() != SPI_OK_CONNECT) elog(ERROR, "SPI_connect failed");
+    lock_models();
+    if (cache.stale && !nested) empty_cache();  // the lock waited for a drop, or brought messages
     const bool fresh = push_fresh_snapshot();
     PG_TRY();
     {
         cache.loading = true;  // an RLS policy that calls predict must not empty the cache
         const char* name = text_to_cstring(model_set);
-        CachedSet* set = find_set(user, name);
-        if (set == nullptr) set = cache_set(user, registry::find_training_run(name, 0));
-        const struct varlena* model = read_model(set, key);
+        CachedSet* set = nullptr;
+        const struct varlena* model = find_model_bytes(user, name, key, &set);
         entry = cache_model(hash, user, model_set, key, set, model);
     }
     PG_FINALLY();

@@ -247,17 +247,23 @@ void describe_run_in_errors(void* argument) {
 void score(const ScoreArguments* a, ScoreSpec* spec, ScoreRun* run, TimestampTz* finished) {
     PredictionsTable table = {};
     spec->level = a->level;
+    lock_models();
+    PushActiveSnapshot(GetTransactionSnapshot());  // the statement's is older than the lock
     spec->run = registry::find_training_run(a->model_set, a->version);
     spec->source =
         pg::describe_source(a->source != nullptr ? a->source : spec->run->source, "source");
     describe_score(spec, a->id_columns, a->n_id_columns);
     run->groups = count_models(spec->run, &run->model_bytes);
+    if (run->groups == 0)
+        (void)require_models(spec->run->model_set, spec->run->version, spec->run->storage,
+                             spec->run->run_id);
     run->run_id = nextval_internal(
         get_relname_relid("run_id_seq", get_namespace_oid("many_models", false)), false);
     prepare_predictions(&table, spec, a->into_table, a->replace);
     create_run_partition(&table, run->run_id);
     run_query(spec, score_receiver_create(spec, table.partition, run->run_id, run->started),
               a->workers, run);
+    PopActiveSnapshot();
     CommandCounterIncrement();
     attach_run_partition(&table, run->run_id, a->replace);
     if (SPI_execute(psprintf("ANALYZE %s", table.partition_qualified), false, 0) < 0)

@@ -7,6 +7,7 @@ extern "C" {
 #include "catalog/pg_operator.h"
 #include "nodes/makefuncs.h"
 #include "parser/parse_oper.h"
+#include "storage/lmgr.h"
 }
 
 namespace many::serving {
@@ -130,7 +131,8 @@ char* key_expression(const registry::TrainingRun* run, int i) {
 char* models_of(const registry::TrainingRun* run) {
     return psprintf(
         "many_models.model_store AS k WHERE k.storage OPERATOR(pg_catalog.=) '" INT64_FORMAT
-        "'::bigint AND k.run_id OPERATOR(pg_catalog.=) '" INT64_FORMAT "'::bigint",
+        "'::pg_catalog.int8 AND k.run_id OPERATOR(pg_catalog.=) '" INT64_FORMAT
+        "'::pg_catalog.int8",
         run->storage, run->run_id);
 }
 
@@ -195,7 +197,7 @@ void check_keys_distinct(const ScoreSpec* spec) {
                          quote_qualified_identifier(get_namespace_name(schema), collation));
     }
     if (!wider) return;
-    if (select_one_text(psprintf("SELECT '1'::text FROM %s GROUP BY %s HAVING "
+    if (select_one_text(psprintf("SELECT '1'::pg_catalog.text FROM %s GROUP BY %s HAVING "
                                  "pg_catalog.count(*) OPERATOR(pg_catalog.>) 1 LIMIT 1",
                                  models_of(run), list.data)) != nullptr)
         ereport(ERROR, (errcode(ERRCODE_CARDINALITY_VIOLATION),
@@ -205,6 +207,39 @@ void check_keys_distinct(const ScoreSpec* spec) {
 }
 
 }  // namespace
+
+void lock_models() {
+    const Oid models = get_relname_relid("model_store", get_namespace_oid("many_models", false));
+    LockRelationOid(models, AccessShareLock);
+}
+
+bool require_models(const char* model_set, int version, int64 storage, int64 run_id) {
+    static SPIPlanPtr plan = nullptr;
+    if (plan == nullptr) {
+        Oid types[] = {INT8OID, INT8OID};
+        SPIPlanPtr prepared = SPI_prepare(
+            "SELECT coalesce(r.trained, 0) OPERATOR(pg_catalog.=) 0 OR EXISTS (SELECT FROM "
+            "many_models.model_store AS k WHERE k.storage OPERATOR(pg_catalog.=) $1 AND k.run_id "
+            "OPERATOR(pg_catalog.=) $2) FROM many_models.runs AS r WHERE r.run_id "
+            "OPERATOR(pg_catalog.=) $2",
+            2, types);
+        if (prepared == nullptr) elog(ERROR, "could not plan the look-up: %d", SPI_result);
+        SPI_keepplan(prepared);
+        plan = prepared;
+    }
+    Datum parameters[] = {Int64GetDatum(storage), Int64GetDatum(run_id)};
+    if (SPI_execute_plan(plan, parameters, nullptr, true, 1) != SPI_OK_SELECT)
+        elog(ERROR, "could not read the registry");
+    if (SPI_processed == 0) return false;
+    bool is_null;
+    if (!DatumGetBool(SPI_getbinval(SPI_tuptable->vals[0], SPI_tuptable->tupdesc, 1, &is_null)))
+        ereport(ERROR, (errcode(ERRCODE_UNDEFINED_OBJECT),
+                        errmsg("the models of version %d of model set \"%s\" were dropped", version,
+                               model_set),
+                        errdetail("The snapshot of this transaction is older than the drop."),
+                        errhint("Try again in a new transaction.")));
+    return true;
+}
 
 void describe_score(ScoreSpec* spec, char** id_columns, int n_id_columns) {
     const registry::TrainingRun* run = spec->run;

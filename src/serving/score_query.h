@@ -23,6 +23,16 @@ struct ScoreSpec {
     double level;
 };
 
+// Makes drops of versions wait until the end of the transaction, and waits for one under way. With a
+// snapshot taken after it, a run and its models are there together or not at all: without, the run
+// may be of before a drop and the models, which go with their partition, of after it.
+void lock_models();
+
+// Whether the run is there, for when none of its models was found. Raises 42704 when it made models
+// and all of them are gone: a snapshot that must not be renewed was older than the drop. Needs an
+// SPI connection.
+bool require_models(const char* model_set, int version, int64 storage, int64 run_id);
+
 // Checks that the source has the partition columns and the features, readable as in training, and
 // fills in the carried columns. id_columns nullptr: the source's primary key and time column.
 void describe_score(ScoreSpec* spec, char** id_columns, int n_id_columns);

@@ -93,9 +93,10 @@ FitStatus GroupTrainer::prepare_holdout(const double* moments, const GroupOption
     const double* total = sum_moments(moments, n_moments(), m.layout, m.total);
     const bool folds = options.linear.lambda_auto && m.spec.cv_folds > 1 &&
                        options.linear.algorithm != Algorithm::linear_regression;
-    const FitStatus s =
-        m.solver.fit(total, m.spec.n_features, options.linear, folds ? moments : nullptr,
-                     folds ? m.spec.cv_folds : 0, stop, m.fit);
+    LinearOptions linear = options.linear;
+    linear.condition_number = false;  // of this fit only predictions are asked
+    const FitStatus s = m.solver.fit(total, m.spec.n_features, linear, folds ? moments : nullptr,
+                                     folds ? m.spec.cv_folds : 0, stop, m.fit);
     std::memset(state, 0, holdout_doubles() * sizeof(double));
     if (m.can_be_evaluated(s)) {
         state[0] = 1;

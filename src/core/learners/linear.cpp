@@ -161,11 +161,14 @@ FitStatus LinearSolver::Workspace::condition_number(const ScaledGram& g, const C
 FitStatus LinearSolver::Workspace::fit_ols(const StopSignal& stop, LinearFit& out) {
     bool in_wide = false;
     if (const FitStatus s = least_squares(gram, stop, &in_wide); s != FitStatus::ok) return s;
+    out.condition_number = 1;
     if (in_wide) {
         unscale(gram, wide, out);
+        if (!wants_condition) return FitStatus::ok;
         return condition_number(gram, wide, stop, &out.condition_number);
     }
     unscale(gram, narrow, out);
+    if (!wants_condition) return FitStatus::ok;
     return condition_number(gram, narrow, stop, &out.condition_number);
 }
 
@@ -191,6 +194,7 @@ FitStatus LinearSolver::fit_splits(const double* moments, int p, const LinearOpt
     const bool has_splits = tests != nullptr && n_splits >= (trains != nullptr ? 1 : 2);
     check_options(p, options, has_splits);
     Workspace& w = *workspace_;
+    w.wants_condition = options.condition_number;
     const std::size_t sp = static_cast<std::size_t>(p);
     const double n = moments_count(moments);
     if (!(n >= 1)) return std::isnan(n) ? FitStatus::not_finite : FitStatus::too_few_rows;

@@ -64,6 +64,7 @@ struct LinearOptions {
     // so that no unit of the target forces shrinkage; but never below 1e-30 of its top.
     int n_lambda = 100;
     double lambda_min_ratio = 1e-4;
+    bool condition_number = true;  // false: leave LinearFit::condition_number at 1, a fifth faster
     double tolerance = 1e-10;  // coordinate descent: largest change of a standardized coefficient
     int max_iterations = 100000;
 };

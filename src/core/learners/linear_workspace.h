@@ -31,6 +31,7 @@ struct LinearSolver::Workspace {
     std::vector<signed char> sign;       // of the active set
     std::vector<double> trial, present;  // scaled coefficients
     double target_scale = 1;
+    bool wants_condition = true;  // LinearOptions::condition_number
     ScaledGram active_gram;
     double polished_intercept = 0;
 

@@ -16,26 +16,64 @@ enum Sum { kError, kSquare, kAbsolute, kShare, kSymmetric, kActual, kActualSquar
 constexpr std::size_t kSums = 8;
 constexpr std::size_t kHead = 4;
 
-typedef double Lanes __attribute__((vector_size(kSums * sizeof(double))));
-typedef double StoredLanes
-    __attribute__((vector_size(kSums * sizeof(double)), aligned(sizeof(double)), may_alias));
+// W of the sums in triple-double; they stand next to each other in each of the planes. W is what one
+// register holds: GCC copies wider vectors, and those filled element by element, through the stack.
+template <int W>
+struct Cascade {
+    typedef double Lanes __attribute__((vector_size(W * sizeof(double))));
+    typedef double StoredLanes
+        __attribute__((vector_size(W * sizeof(double)), aligned(sizeof(double)), may_alias));
+    Lanes high, middle, low;
 
-MANY_INLINE void two_sum(const Lanes& a, const Lanes& b, Lanes& sum, Lanes& error) {
-    const Lanes s = a + b;
-    const Lanes z = s - a;
-    error = (a - (s - z)) + (b - z);
-    sum = s;
-}
+    MANY_INLINE explicit Cascade(const double* planes)
+        : high(*reinterpret_cast<const StoredLanes*>(planes)),
+          middle(*reinterpret_cast<const StoredLanes*>(planes + kSums)),
+          low(*reinterpret_cast<const StoredLanes*>(planes + 2 * kSums)) {}
+    MANY_INLINE void store(double* planes) const {
+        *reinterpret_cast<StoredLanes*>(planes) = high;
+        *reinterpret_cast<StoredLanes*>(planes + kSums) = middle;
+        *reinterpret_cast<StoredLanes*>(planes + 2 * kSums) = low;
+    }
+    template <class... Values>
+    MANY_INLINE void add(Values... values) {
+        Lanes t, u;
+        two_sum(high, Lanes{values...}, high, t);
+        two_sum(middle, t, middle, u);
+        low += u;
+    }
+    // Knuth
+    static MANY_INLINE void two_sum(const Lanes& a, const Lanes& b, Lanes& sum, Lanes& error) {
+        const Lanes s = a + b;
+        const Lanes z = s - a;
+        error = (a - (s - z)) + (b - z);
+        sum = s;
+    }
+};
 
+// Four of the sums on a CPU with registers of two.
+struct CascadePair {
+    Cascade<2> first, second;
+
+    MANY_INLINE explicit CascadePair(const double* planes) : first(planes), second(planes + 2) {}
+    MANY_INLINE void store(double* planes) const {
+        first.store(planes);
+        second.store(planes + 2);
+    }
+    MANY_INLINE void add(double a, double b, double c, double d) {
+        first.add(a, b);
+        second.add(c, d);
+    }
+};
+
+template <class Four>
 MANY_INLINE void add_rows(double* state, int p, const double* rows, std::size_t n,
                           std::size_t stride) {
     const std::size_t sp = static_cast<std::size_t>(p);
     const auto* coefficient = reinterpret_cast<const unsigned char*>(state + kHead);
     const auto* mean = reinterpret_cast<const unsigned char*>(state + kHead + sp);
     double* planes = state + kHead + 2 * sp;
-    Lanes s0 = *reinterpret_cast<const StoredLanes*>(planes);
-    Lanes s1 = *reinterpret_cast<const StoredLanes*>(planes + kSums);
-    Lanes s2 = *reinterpret_cast<const StoredLanes*>(planes + 2 * kSums);
+    Four errors(planes);
+    Four actuals(planes + 4);
     double nonzero = state[2];
     for (std::size_t r = 0; r < n; ++r) {
         const double* x = rows + r * stride;
@@ -44,24 +82,15 @@ MANY_INLINE void add_rows(double* state, int p, const double* rows, std::size_t 
         const double e = f - y;
         const double size = std::fabs(y) + std::fabs(f);
         const double d = y - state[3];
-        Lanes v = {};
-        v[kError] = e;
-        v[kSquare] = e * e;
-        v[kAbsolute] = std::fabs(e);
-        v[kShare] = y != 0 ? std::fabs(e / y) : 0.0;
-        v[kSymmetric] = size > 0 ? 2 * std::fabs(e) / size : 0.0;
-        v[kActual] = d;
-        v[kActualSquare] = d * d;
-        v[kActualLow] = __builtin_fma(d, d, -(d * d));
+        const double share = y != 0 ? std::fabs(e / y) : 0.0;
+        const double symmetric = size > 0 ? 2 * std::fabs(e) / size : 0.0;
         nonzero += y != 0 ? 1 : 0;
-        Lanes t, u;
-        two_sum(s0, v, s0, t);
-        two_sum(s1, t, s1, u);
-        s2 += u;
+        // In the order of Sum.
+        errors.add(e, e * e, std::fabs(e), share);
+        actuals.add(symmetric, d, d * d, __builtin_fma(d, d, -(d * d)));
     }
-    *reinterpret_cast<StoredLanes*>(planes) = s0;
-    *reinterpret_cast<StoredLanes*>(planes + kSums) = s1;
-    *reinterpret_cast<StoredLanes*>(planes + 2 * kSums) = s2;
+    errors.store(planes);
+    actuals.store(planes + 4);
     state[1] += static_cast<double>(n);
     state[2] = nonzero;
 }
@@ -69,7 +98,7 @@ MANY_INLINE void add_rows(double* state, int p, const double* rows, std::size_t 
 #if MANY_X86_DISPATCH
 MANY_TARGET_FMA void add_rows_fma(double* state, int p, const double* rows, std::size_t n,
                                   std::size_t stride) {
-    add_rows(state, p, rows, n, stride);
+    add_rows<Cascade<4>>(state, p, rows, n, stride);
 }
 const bool kFma = cpu_level() != CpuLevel::base;
 #endif
@@ -100,7 +129,7 @@ void holdout_add_rows(double* state, int p, const double* rows, std::size_t n,
         return;
     }
 #endif
-    add_rows(state, p, rows, n, stride);
+    add_rows<CascadePair>(state, p, rows, n, stride);
 }
 
 SplitMetrics holdout_finish(const double* state, int p) noexcept {
