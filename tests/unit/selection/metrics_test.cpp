@@ -6,6 +6,7 @@
 #include <algorithm>
 #include <cstring>
 
+#include "core/learners/prediction.h"
 #include "core/selection/split.h"
 #include "unit/support.h"
 
@@ -68,6 +69,60 @@ TEST(Metrics, MatchPlainSums) {
         EXPECT_NEAR(m.smape / (symmetric / n), 1, 1e-10);
         EXPECT_NEAR(m.bias, error / n, 1e-8);
         EXPECT_NEAR(m.r2, 1 - square / spread, 1e-11);
+    }
+}
+
+// One sum of a state (see metrics.cpp), by the scalar formula: Knuth's two-sum, twice.
+void add_to_sum(double* high, std::size_t plane, double v) {
+    double* sums[2] = {high, high + plane};
+    for (double* sum : sums) {
+        const double s = *sum + v, z = s - *sum;
+        v = (*sum - (s - z)) + (v - z);
+        *sum = s;
+    }
+    high[2 * plane] += v;
+}
+
+// The kernel that the CPU was given has the bits of the scalar formula.
+TEST(Metrics, SumsHaveTheBitsOfTheScalarFormula) {
+    std::mt19937_64 g(43);
+    std::normal_distribution<double> normal;
+    for (int trial = 0; trial < 2000; ++trial) {
+        core::LinearFit fit;
+        fit.p = trial % 18;
+        const std::size_t p = std::size_t(fit.p), stride = p + 1 + g() % 3, n = g() % 40;
+        const double scale = std::pow(10.0, double(g() % 20) - 8);
+        fit.target_mean = normal(g) * scale;
+        for (std::size_t j = 0; j < p; ++j) {
+            fit.coefficient.push_back(normal(g));
+            fit.mean.push_back(normal(g) * scale);
+        }
+        std::vector<double> rows(n * stride);
+        for (double& v : rows) v = g() % 17 == 0 ? 0.0 : normal(g) * scale;
+        std::vector<double> state(core::holdout_state_doubles(fit.p));
+        core::holdout_start(state.data(), fit);
+        std::vector<double> expected = state;
+        core::holdout_add_rows(state.data(), fit.p, rows.data(), n, stride);
+        const auto* coefficient = reinterpret_cast<const unsigned char*>(&expected[4]);
+        for (std::size_t r = 0; r < n; ++r) {
+            const double* x = &rows[r * stride];
+            const double y = x[p], d = y - fit.target_mean;
+            const double f =
+                core::predict_centred(fit.target_mean, coefficient, coefficient + 8 * p, x, fit.p);
+            const double e = f - y, size = std::fabs(y) + std::fabs(f);
+            const double values[8] = {e,
+                                      e * e,
+                                      std::fabs(e),
+                                      y != 0 ? std::fabs(e / y) : 0,
+                                      size > 0 ? 2 * std::fabs(e) / size : 0,
+                                      d,
+                                      d * d,
+                                      std::fma(d, d, -(d * d))};
+            for (std::size_t k = 0; k < 8; ++k) add_to_sum(&expected[4 + 2 * p + k], 8, values[k]);
+            expected[1] += 1;
+            expected[2] += y != 0 ? 1 : 0;
+        }
+        ASSERT_EQ(std::memcmp(state.data(), expected.data(), 8 * state.size()), 0) << trial;
     }
 }
 
