@@ -7,6 +7,9 @@
 // target_clones: ifuncs do not exist with musl, and run too early under sanitizers.
 #pragma once
 
+#include <cstdlib>
+#include <cstring>
+
 #define MANY_INLINE __attribute__((always_inline)) inline
 
 #if defined(__x86_64__) && defined(__GNUC__) && !defined(MANY_NO_DISPATCH)
@@ -22,11 +25,18 @@ namespace many::core {
 
 enum class CpuLevel { base, fma, avx512 };
 
-// The best level this CPU and the operating system support.
+// The best level this CPU and the operating system support; the environment variable
+// MANY_MODELS_CPU = "base" or "fma" of the process lowers it (to compare, and for emulators such as
+// valgrind, which do not know every encoding).
 inline CpuLevel cpu_level() noexcept {
 #if MANY_X86_DISPATCH
     __builtin_cpu_init();
+    const char* wanted = std::getenv("MANY_MODELS_CPU");
+    if (wanted != nullptr && std::strcmp(wanted, "base") == 0) return CpuLevel::base;
     const bool fma = __builtin_cpu_supports("avx2") && __builtin_cpu_supports("fma");
+    if (wanted != nullptr && std::strcmp(wanted, "fma") == 0) {
+        return fma ? CpuLevel::fma : CpuLevel::base;
+    }
     if (fma && __builtin_cpu_supports("avx512f") && __builtin_cpu_supports("avx512dq") &&
         __builtin_cpu_supports("avx512vl")) {
         return CpuLevel::avx512;
