@@ -71,7 +71,7 @@ WHERE model_set = 'demand_ols' AND partition_key ->> 'country' = 'UK';
 \echo
 \echo '  Groups without a model, and why (no group vanishes):'
 \echo
-SELECT status, regexp_replace(message, '\d+ usable', 'N usable') AS message, count(*) AS groups,
+SELECT status, regexp_replace(message, '\d+ usable rows?', 'N usable rows') AS message, count(*) AS groups,
        min(partition_key::text) AS for_example
 FROM many_models.failures WHERE model_set = 'demand' GROUP BY 1, 2 ORDER BY 3 DESC LIMIT 5;
 
