@@ -5,7 +5,7 @@
 
 namespace many::engine {
 
-// Works on buckets until none is left; returns false at once when there is nothing to do. Called by
+// Works on buckets until none is left. Called by
 // the run's session and by each of its workers.
 void fit_buckets(RunSegment* segment);
 

@@ -18,7 +18,6 @@ struct FitSession {
     double limit_seconds;
     char message[1200];
     char hint[600];
-    int64 spent_us;  // on the group, in earlier calls
 };
 
 namespace {

@@ -105,7 +105,6 @@ struct RunSegment {
     pg_atomic_uint64 rows_read;
     pg_atomic_uint64 rows_skipped;  // for a NULL, under null_policy skip_row
     pg_atomic_uint64 bytes_exchanged;
-    pg_atomic_uint64 groups_found;
     pg_atomic_uint64 groups_trained;
     pg_atomic_uint64 groups_failed;
     pg_atomic_uint64 groups_skipped;

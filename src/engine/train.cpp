@@ -97,7 +97,7 @@ void create_segment(Run* run, const char* model_set, int64 run_id, int workers) 
     segment->workers = workers;
     segment->spec_offset = (uint32)head;
     for (auto* counter : {&segment->rows_read, &segment->rows_skipped, &segment->bytes_exchanged,
-                          &segment->groups_found, &segment->groups_trained, &segment->groups_failed,
+                          &segment->groups_trained, &segment->groups_failed,
                           &segment->groups_skipped, &segment->peak_bytes})
         pg_atomic_init_u64(counter, 0);
     for (auto& bytes : segment->bucket_bytes) pg_atomic_init_u64(&bytes, 0);
