@@ -24,24 +24,32 @@ constexpr int kFailureColumns = 10;
 struct Target {
     Relation relation;
     bool bulk;
-    BulkInsertState state;
     TupleTableSlot* slots[kBatch];
     int n;
     CommandId command;
 };
 
+}  // namespace
+
 struct Collector {
     RunSegment* segment;
-    const TrainPlan* plan;
     RunSpec* spec;
-    Collected* collected;
+    Collected collected;
     KeyCodec codec;
     registry::KeyColumn* columns;
     Oid model_id_sequence;
+    int64* ids;  // taken beforehand
+    int64 n_ids;
+    int64 next_id;
+    BufFile* overflow;  // results for which there was none
     Target models;
     Target failures;
     MemoryContext row_context;
+    char* buffer;
+    Size buffer_bytes;
 };
+
+namespace {
 
 Oid registry_oid(const char* name) {
     return get_relname_relid(name, get_namespace_oid("many_models", false));
@@ -65,7 +73,6 @@ void open_target(Target* target, const char* parent, int64 storage) {
                      "OPERATOR(pg_catalog.=) " INT64_FORMAT "::pg_catalog.int8))",
                      name, parent, storage));
         target->command = GetCurrentCommandId(true);
-        target->state = GetBulkInsertState();
     }
     target->relation = table_open(registry_oid(name), RowExclusiveLock);
     if (target->bulk)
@@ -75,8 +82,9 @@ void open_target(Target* target, const char* parent, int64 storage) {
 
 void flush_target(Target* target) {
     if (target->n == 0) return;
-    table_multi_insert(target->relation, target->slots, target->n, target->command, 0,
-                       target->state);
+    // Without a ring of buffers: reusing its dirty pages would flush the log every 16 MB.
+    table_multi_insert(target->relation, target->slots, target->n, target->command,
+                       TABLE_INSERT_SKIP_FSM, nullptr);
     for (int i = 0; i < target->n; i++) ExecClearTuple(target->slots[i]);
     target->n = 0;
 }
@@ -117,8 +125,7 @@ void close_target(Target* target, const char* parent, int64 storage) {
         return;
     }
     for (int i = 0; i < kBatch; i++) ExecDropSingleTupleTableSlot(target->slots[i]);
-    FreeBulkInsertState(target->state);
-    table_finish_bulk_insert(target->relation, 0);
+    table_finish_bulk_insert(target->relation, TABLE_INSERT_SKIP_FSM);
     table_close(target->relation, NoLock);
     CommandCounterIncrement();
     const char* name = own_partition(parent, storage);
@@ -162,9 +169,11 @@ void put_model(Collector* c, const ResultHeader* header, Datum key, int64 hash, 
     auto* bytes = (struct varlena*)palloc(header->model_bytes + VARHDRSZ);
     SET_VARSIZE(bytes, header->model_bytes + VARHDRSZ);
     memcpy(VARDATA(bytes), model, header->model_bytes);
-    values[0] = Int64GetDatum(c->collected->storage);
+    values[0] = Int64GetDatum(c->collected.storage);
     values[1] = Int64GetDatum(c->segment->run_id);
-    values[2] = Int64GetDatum(nextval_internal(c->model_id_sequence, false));
+    values[2] =
+        Int64GetDatum(c->next_id < c->n_ids ? c->ids[c->next_id++]
+                                            : nextval_internal(c->model_id_sequence, false));
     values[3] = Int64GetDatum(hash);
     values[4] = key;
     values[5] = Int64GetDatum(header->n_rows);
@@ -182,7 +191,7 @@ void put_failure(Collector* c, const ResultHeader* header, Datum key, const char
                  const char* hint) {
     Datum values[kFailureColumns];
     bool nulls[kFailureColumns] = {false};
-    values[0] = Int64GetDatum(c->collected->storage);
+    values[0] = Int64GetDatum(c->collected.storage);
     values[1] = Int64GetDatum(c->segment->run_id);
     values[2] = key;
     values[3] = CStringGetTextDatum(header->kind == ResultKind::failed ? "failed" : "skipped");
@@ -207,86 +216,153 @@ void collect_record(Collector* c, const ResultHeader* header, const char* body) 
     Datum key = JsonbPGetDatum(registry::key_to_jsonb(c->columns, c->spec->n_keys, values, nulls));
     if (header->kind == ResultKind::trained) {
         for (int i = 0; i < c->spec->n_keys; i++)
-            if (nulls[i]) c->collected->nullable_keys[i] = true;
+            if (nulls[i]) c->collected.nullable_keys[i] = true;
         put_model(c, header, key, registry::key_hash(c->columns, c->spec->n_keys, values, nulls),
                   model);
-        c->collected->trained++;
+        c->collected.trained++;
     } else {
         put_failure(c, header, key, message, hint);
         if (header->kind == ResultKind::failed)
-            c->collected->failed++;
+            c->collected.failed++;
         else
-            c->collected->skipped++;
+            c->collected.skipped++;
     }
     MemoryContextSwitchTo(old);
-    if (c->collected->storage == 0) MemoryContextReset(c->row_context);
+    if (c->collected.storage == 0) MemoryContextReset(c->row_context);
 }
 
-void collect_bucket(Collector* c, int bucket, char** buffer, Size* buffer_bytes) {
-    char name[MAXPGPATH];
+// Collects the results of a file.
+void collect_file(Collector* c, BufFile* file) {
     ResultHeader header;
-    pg_snprintf(name, sizeof name, "r%d", bucket);
-    BufFile* file = open_run_file(c->segment, name);
-    if (file == nullptr) return;
     while (BufFileRead(file, &header, sizeof header) == sizeof header) {
-        const Size bytes =
-            (Size)header.key_length + header.model_bytes + header.message_bytes + header.hint_bytes;
-        if (bytes > *buffer_bytes) {
-            *buffer_bytes = bytes * 2;
-            *buffer = (char*)repalloc(*buffer, *buffer_bytes);
+        const Size bytes = result_body_bytes(&header);
+        if (bytes > c->buffer_bytes) {
+            c->buffer_bytes = bytes * 2;
+            c->buffer = (char*)repalloc_huge(c->buffer, c->buffer_bytes);
         }
-        read_exactly(file, *buffer, bytes);
+        read_exactly(file, c->buffer, bytes);
         CHECK_FOR_INTERRUPTS();
-        collect_record(c, &header, *buffer);
+        collect_record(c, &header, c->buffer);
     }
-    BufFileClose(file);
+}
+
+void write_record(BufFile* file, const ResultHeader* header, const char* body) {
+    BufFileWrite(file, (void*)header, sizeof *header);
+    BufFileWrite(file, (void*)body, result_body_bytes(header));
+}
+
+void take_ids(Collector* c, int64 n) {
+    c->ids = (int64*)MemoryContextAllocHuge(CurrentMemoryContext, sizeof(int64) * (Size)(n + 1));
+    c->n_ids = n;
+    for (int64 i = 0; i < n; i++) {
+        c->ids[i] = nextval_internal(c->model_id_sequence, false);
+        if ((i & 4095) == 0) CHECK_FOR_INTERRUPTS();
+    }
+}
+
+struct FileResults {
+    ResultSink sink;
+    RunSegment* segment;
+    BufFile* file;
+};
+
+void begin_file(ResultSink* sink, int bucket) {
+    auto* results = (FileResults*)sink;
+    char name[MAXPGPATH];
+    pg_snprintf(name, sizeof name, "r%d", bucket);
+    results->file = create_run_file(results->segment, name);
+}
+
+void put_in_file(ResultSink* sink, const ResultHeader* header, const char* body) {
+    write_record(((FileResults*)sink)->file, header, body);
+}
+
+void end_file(ResultSink* sink) {
+    BufFileClose(((FileResults*)sink)->file);
 }
 
 }  // namespace
+
+ResultSink* results_in_files(RunSegment* segment) {
+    auto* results = (FileResults*)palloc0(sizeof(FileResults));
+    results->sink.begin_bucket = begin_file;
+    results->sink.put = put_in_file;
+    results->sink.end_bucket = end_file;
+    results->segment = segment;
+    return &results->sink;
+}
 
 char* own_partition(const char* parent, int64 run_id) {
     return psprintf("%s_r" INT64_FORMAT, parent, run_id);
 }
 
-void collect_results(RunSegment* segment, const TrainPlan* plan, Collected* collected) {
+Collector* open_collector(RunSegment* segment, const TrainPlan* plan, bool own_partitions,
+                          int64 ids) {
     registry::RegistryRights rights;
     auto* c = (Collector*)palloc0(sizeof(Collector));
-    Size buffer_bytes = 64 * 1024;
-    char* buffer = (char*)palloc(buffer_bytes);
-    const uint64 groups = pg_atomic_read_u64(&segment->groups_trained) +
-                          pg_atomic_read_u64(&segment->groups_failed) +
-                          pg_atomic_read_u64(&segment->groups_skipped);
-    memset(collected, 0, sizeof *collected);
-    collected->storage = (int64)groups > kOwnPartitionGroups ? segment->run_id : 0;
-    collected->nullable_keys = (bool*)palloc0(sizeof(bool) * (Size)(plan->spec->n_keys + 1));
+    const int n_keys = plan->spec->n_keys;
     c->segment = segment;
-    c->plan = plan;
     c->spec = plan->spec;
-    c->collected = collected;
+    c->collected.storage = own_partitions ? segment->run_id : 0;
+    c->collected.nullable_keys = (bool*)palloc0(sizeof(bool) * (Size)(n_keys + 1));
+    c->buffer_bytes = 64 * 1024;
+    c->buffer = (char*)palloc(c->buffer_bytes);
     key_codec_init(&c->codec, plan->spec);
-    c->columns =
-        (registry::KeyColumn*)palloc0(sizeof(registry::KeyColumn) * (Size)(plan->spec->n_keys + 1));
-    for (int i = 0; i < plan->spec->n_keys; i++)
+    c->columns = (registry::KeyColumn*)palloc0(sizeof(registry::KeyColumn) * (Size)(n_keys + 1));
+    for (int i = 0; i < n_keys; i++)
         registry::key_column_init(&c->columns[i], plan->arguments.partition_by[i],
                                   plan->key_types[i], plan->spec->keys()[i].collation);
     c->model_id_sequence = registry_oid("model_id_seq");
     c->row_context =
         AllocSetContextCreate(CurrentMemoryContext, "many_models collect", ALLOCSET_DEFAULT_SIZES);
     registry::enter_registry(&rights);
-    (void)set_config_option("DateStyle", "ISO, YMD", PGC_USERSET, PGC_S_SESSION, GUC_ACTION_SAVE,
-                            true, 0, false);
-    (void)set_config_option("TimeZone", "UTC", PGC_USERSET, PGC_S_SESSION, GUC_ACTION_SAVE, true, 0,
-                            false);
-    open_target(&c->models, "model_store", collected->storage);
-    open_target(&c->failures, "failure_store", collected->storage);
-    for (int bucket = 0; bucket < segment->n_buckets; bucket++) {
-        collect_bucket(c, bucket, &buffer, &buffer_bytes);
-        report_progress(segment);
+    take_ids(c, ids);
+    open_target(&c->models, "model_store", c->collected.storage);
+    open_target(&c->failures, "failure_store", c->collected.storage);
+    registry::leave_registry(&rights);
+    return c;
+}
+
+void collect_result(Collector* c, const ResultHeader* header, const char* body) {
+    if (header->kind != ResultKind::trained || c->next_id < c->n_ids || !IsInParallelMode()) {
+        collect_record(c, header, body);
+        return;
     }
-    close_target(&c->models, "model_store", collected->storage);
-    close_target(&c->failures, "failure_store", collected->storage);
+    if (c->overflow == nullptr) {
+        MemoryContext old = MemoryContextSwitchTo(GetMemoryChunkContext(c));
+        c->overflow = BufFileCreateTemp(false);
+        MemoryContextSwitchTo(old);
+    }
+    write_record(c->overflow, header, body);
+}
+
+void collect_files(Collector* c, int first, int last) {
+    for (int bucket = first; bucket < last; bucket++) {
+        char name[MAXPGPATH];
+        pg_snprintf(name, sizeof name, "r%d", bucket);
+        BufFile* file = open_run_file(c->segment, name);
+        if (file == nullptr) continue;
+        collect_file(c, file);
+        BufFileClose(file);
+        report_progress(c->segment);
+    }
+}
+
+void close_collector(Collector* c, Collected* collected) {
+    registry::RegistryRights rights;
+    if (c->overflow != nullptr) {
+        if (BufFileSeek(c->overflow, 0, 0, SEEK_SET) != 0)
+            ereport(ERROR, (errcode_for_file_access(),
+                            errmsg("could not read from a temporary file of the run: %m")));
+        collect_file(c, c->overflow);
+        BufFileClose(c->overflow);
+    }
+    registry::enter_registry(&rights);
+    close_target(&c->models, "model_store", c->collected.storage);
+    close_target(&c->failures, "failure_store", c->collected.storage);
     registry::leave_registry(&rights);
     MemoryContextDelete(c->row_context);
+    *collected = c->collected;
 }
 
 }  // namespace many::engine

@@ -1,6 +1,7 @@
-// The collect phase: results of the fit phase into the registry, in the caller's transaction.
+// Results of the fit phase into the registry, in the caller's transaction, as they come.
 #pragma once
 
+#include "engine/results.h"
 #include "engine/train_spec.h"
 
 namespace many::engine {
@@ -13,13 +14,27 @@ struct Collected {
     int64 skipped;
 };
 
-// Inserts models and failures. Runs of more than kOwnPartitionGroups groups get partitions of
-// their own, loaded in bulk, indexed once, analysed, attached.
-void collect_results(RunSegment* segment, const TrainPlan* plan, Collected* collected);
+// Inserts models and failures. Runs of many groups get partitions of their own, loaded in bulk,
+// indexed once, analysed, attached.
+struct Collector;
+
+// `ids` model ids are taken at once: in parallel mode a sequence cannot be asked. Results beyond
+// them wait in a temporary file for close_collector.
+Collector* open_collector(RunSegment* segment, const TrainPlan* plan, bool own_partitions,
+                          int64 ids);
+void collect_result(Collector* collector, const ResultHeader* header, const char* body);
+// Results in the files of buckets first .. last - 1 (results_in_files).
+void collect_files(Collector* collector, int first, int last);
+// Outside of parallel mode.
+void close_collector(Collector* collector, Collected* collected);
+
+// A sink that writes one file per bucket, "r<bucket>".
+ResultSink* results_in_files(RunSegment* segment);
 
 // Names of a run's own partitions.
 char* own_partition(const char* parent, int64 run_id);
 
+// Runs of more groups get partitions of their own.
 constexpr int64 kOwnPartitionGroups = 1000;
 
 }  // namespace many::engine

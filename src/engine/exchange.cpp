@@ -6,43 +6,89 @@ namespace many::engine {
 
 namespace {
 
-char* scratch(ChunkWriter* writer, Size bytes) {
-    if (bytes > writer->scratch_bytes) {
-        if (writer->scratch != nullptr) pfree(writer->scratch);
-        writer->scratch = (char*)MemoryContextAllocHuge(writer->context, bytes);
-        writer->scratch_bytes = bytes;
-    }
-    return writer->scratch;
+constexpr Size kExtentBytes = 8 * 1024;  // of a stream's buffer
+
+void read_failed() {
+    ereport(ERROR, (errcode_for_file_access(),
+                    errmsg("could not read from a temporary file of the run: %m")));
 }
 
-BufFile* bucket_file(ChunkWriter* writer, bool hold, int bucket) {
-    BufFile** file = (hold ? writer->hold : writer->train) + bucket;
-    if (*file == nullptr) {
+void run_file_name(char* name, char prefix, int process) {
+    pg_snprintf(name, MAXPGPATH, "%c.%d", prefix, process);
+}
+
+// An extent follows the one before in the data file.
+void note_extent(ChunkWriter* writer, uint32 stream, Size bytes) {
+    if (writer->n_extents == writer->extent_capacity) {
+        const Size capacity = writer->extent_capacity == 0 ? 1024 : writer->extent_capacity * 2;
+        auto* extents = (Extent*)MemoryContextAllocHuge(writer->context, capacity * sizeof(Extent));
+        if (writer->extents != nullptr) {
+            memcpy(extents, writer->extents, writer->n_extents * sizeof(Extent));
+            pfree(writer->extents);
+        }
+        writer->extents = extents;
+        writer->extent_capacity = capacity;
+    }
+    Extent* extent = &writer->extents[writer->n_extents++];
+    extent->offset = writer->position;
+    extent->bytes = (uint32)bytes;
+    extent->stream = stream;
+    writer->position += bytes;
+}
+
+BufFile* data_file(ChunkWriter* writer) {
+    if (writer->data == nullptr) {
         char name[MAXPGPATH];
-        pg_snprintf(name, sizeof name, "%c%d.%d", hold ? 'h' : 't', bucket, writer->process);
+        run_file_name(name, 'd', writer->process);
         MemoryContext old = MemoryContextSwitchTo(writer->context);
-        *file = create_run_file(writer->segment, name);
+        writer->data = create_run_file(writer->segment, name);
         MemoryContextSwitchTo(old);
     }
-    return *file;
+    return writer->data;
 }
 
-void write_chunk(ChunkWriter* writer, bool hold, uint64 hash, const char* key, uint32 key_length,
-                 ChunkKind kind, uint32 n, const void* payload, Size payload_bytes) {
-    const int bucket = bucket_of(hash, writer->n_buckets);
-    const Size bytes = sizeof(ChunkHeader) + key_length + payload_bytes;
-    char* p = scratch(writer, bytes);
+void flush_stream(ChunkWriter* writer, uint32 stream) {
+    StreamBuffer* buffer = &writer->buffers[stream];
+    if (buffer->used == 0) return;
+    BufFileWrite(data_file(writer), buffer->bytes, buffer->used);
+    note_extent(writer, stream, buffer->used);
+    buffer->used = 0;
+}
+
+struct Part {
+    const void* bytes;
+    Size n;
+};
+
+// Appends chunks, given in parts, to a stream.
+template <int N>
+void append(ChunkWriter* writer, int bucket, Stream stream, const Part (&parts)[N]) {
+    const uint32 index = stream_index(bucket, stream);
+    StreamBuffer* buffer = &writer->buffers[index];
+    Size total = 0;
+    for (const Part& part : parts) total += part.n;
+    if (stream == Stream::training) writer->bucket_bytes[bucket] += total;
+    if (buffer->used + total > kExtentBytes) flush_stream(writer, index);
+    if (total > kExtentBytes) {  // an extent of its own
+        for (const Part& part : parts) BufFileWrite(data_file(writer), (void*)part.bytes, part.n);
+        note_extent(writer, index, total);
+        return;
+    }
+    if (buffer->bytes == nullptr)
+        buffer->bytes = (char*)MemoryContextAlloc(writer->context, kExtentBytes);
+    for (const Part& part : parts) {
+        memcpy(buffer->bytes + buffer->used, part.bytes, part.n);
+        buffer->used += (uint32)part.n;
+    }
+}
+
+ChunkHeader header_of(uint64 hash, uint32 key_length, ChunkKind kind, uint32 n) {
     ChunkHeader header = {};
     header.hash = hash;
     header.n = n;
     header.key_length = (uint16)key_length;
     header.kind = kind;
-    memcpy(p, &header, sizeof header);
-    memcpy(p + sizeof header, key, key_length);
-    memcpy(p + sizeof header + key_length, payload, payload_bytes);
-    BufFileWrite(bucket_file(writer, hold, bucket), p, bytes);
-    writer->bytes += bytes;
-    if (!hold) writer->bucket_bytes[bucket] += bytes;
+    return header;
 }
 
 }  // namespace
@@ -56,10 +102,10 @@ BufFile* open_run_file(RunSegment* segment, const char* name) {
 }
 
 void read_exactly(BufFile* file, void* to, Size bytes) {
-    if (BufFileRead(file, to, bytes) != bytes)
-        ereport(ERROR, (errcode_for_file_access(),
-                        errmsg("could not read from a temporary file of the run: %m")));
+    if (BufFileRead(file, to, bytes) != bytes) read_failed();
 }
+
+// --- Writing --------------------------------------------------------------------------------------
 
 void chunk_writer_init(ChunkWriter* writer, RunSegment* segment, int process,
                        MemoryContext context) {
@@ -68,47 +114,44 @@ void chunk_writer_init(ChunkWriter* writer, RunSegment* segment, int process,
     writer->process = process;
     writer->n_buckets = segment->n_buckets;
     writer->context = context;
-    const Size bytes = sizeof(BufFile*) * (Size)segment->n_buckets;
-    writer->train = (BufFile**)MemoryContextAllocZero(context, bytes);
-    writer->hold = (BufFile**)MemoryContextAllocZero(context, bytes);
+    writer->buffers = (StreamBuffer*)MemoryContextAllocZero(
+        context, sizeof(StreamBuffer) * 2 * (Size)segment->n_buckets);
 }
 
-void write_rows(ChunkWriter* writer, bool hold, uint64 hash, const char* key, uint32 key_length,
+void write_rows(ChunkWriter* writer, Stream stream, uint64 hash, const char* key, uint32 key_length,
                 const double* rows, uint32 n, int stride) {
-    write_chunk(writer, hold, hash, key, key_length, ChunkKind::rows, n, rows,
-                (Size)n * (Size)stride * sizeof(double));
+    const ChunkHeader header = header_of(hash, key_length, ChunkKind::rows, n);
+    append(writer, bucket_of(hash, writer->n_buckets), stream,
+           {Part{&header, sizeof header}, Part{key, key_length},
+            Part{rows, (Size)n * (Size)stride * sizeof(double)}});
 }
 
 void write_chunks(ChunkWriter* writer, int bucket, const char* chunks, Size bytes) {
-    BufFileWrite(bucket_file(writer, false, bucket), (void*)chunks, bytes);
-    writer->bytes += bytes;
-    writer->bucket_bytes[bucket] += bytes;
+    append(writer, bucket, Stream::training, {Part{chunks, bytes}});
+}
+
+void write_packed(ChunkWriter* writer, int bucket, bool held_out, const char* records, uint32 n,
+                  Size record_bytes) {
+    ChunkHeader header = header_of(0, 0, ChunkKind::packed, n);
+    header.held_out = held_out ? 1 : 0;
+    append(writer, bucket, Stream::training,
+           {Part{&header, sizeof header}, Part{records, n * record_bytes}});
 }
 
 void write_moments(ChunkWriter* writer, const GroupTable* table, const Group* group) {
     const Size bytes = table->moments_doubles * (Size)table->n_moments * sizeof(double);
-    const Size total = sizeof(ChunkHeader) + group->key_length + sizeof(MomentsPrefix) + bytes;
-    const int bucket = bucket_of(group->hash, writer->n_buckets);
-    char* p = scratch(writer, total);
-    ChunkHeader header = {};
-    header.hash = group->hash;
-    header.key_length = (uint16)group->key_length;
-    header.kind = ChunkKind::moments;
+    const ChunkHeader header = header_of(group->hash, group->key_length, ChunkKind::moments, 0);
     const MomentsPrefix prefix = {group->first_time, group->last_time, group->n_rows};
-    memcpy(p, &header, sizeof header);
-    p += sizeof header;
-    memcpy(p, group->key, group->key_length);
-    p += group->key_length;
-    memcpy(p, &prefix, sizeof prefix);
-    memcpy(p + sizeof prefix, group->moments, bytes);
-    BufFileWrite(bucket_file(writer, false, bucket), writer->scratch, total);
-    writer->bytes += total;
-    writer->bucket_bytes[bucket] += total;
+    append(writer, bucket_of(group->hash, writer->n_buckets), Stream::training,
+           {Part{&header, sizeof header}, Part{group->key, group->key_length},
+            Part{&prefix, sizeof prefix}, Part{group->moments, bytes}});
 }
 
 void write_info(ChunkWriter* writer, const Group* group) {
-    write_chunk(writer, false, group->hash, group->key, group->key_length, ChunkKind::info, 0,
-                &group->info, sizeof group->info);
+    const ChunkHeader header = header_of(group->hash, group->key_length, ChunkKind::info, 0);
+    append(writer, bucket_of(group->hash, writer->n_buckets), Stream::training,
+           {Part{&header, sizeof header}, Part{group->key, group->key_length},
+            Part{&group->info, sizeof group->info}});
 }
 
 void write_table(ChunkWriter* writer, GroupTable* table) {
@@ -121,75 +164,194 @@ void write_table(ChunkWriter* writer, GroupTable* table) {
     group_table_reset(table);
 }
 
+namespace {
+
+// The extents sorted by stream, and where each stream begins.
+void write_index(ChunkWriter* writer) {
+    char name[MAXPGPATH];
+    const Size n_streams = 2 * (Size)writer->n_buckets;
+    auto* starts =
+        (uint64*)MemoryContextAllocZero(writer->context, sizeof(uint64) * (n_streams + 2));
+    auto* sorted =
+        (Extent*)MemoryContextAllocHuge(writer->context, sizeof(Extent) * (writer->n_extents + 1));
+    for (Size i = 0; i < writer->n_extents; i++) starts[writer->extents[i].stream + 2]++;
+    for (Size i = 2; i < n_streams + 2; i++) starts[i] += starts[i - 1];
+    for (Size i = 0; i < writer->n_extents; i++)
+        sorted[starts[writer->extents[i].stream + 1]++] = writer->extents[i];
+    run_file_name(name, 'i', writer->process);
+    BufFile* file = create_run_file(writer->segment, name);
+    BufFileWrite(file, starts, sizeof(uint64) * (n_streams + 1));
+    BufFileWrite(file, sorted, sizeof(Extent) * writer->n_extents);
+    BufFileClose(file);
+    pfree(sorted);
+    pfree(starts);
+}
+
+}  // namespace
+
 void chunk_writer_finish(ChunkWriter* writer) {
-    for (int i = 0; i < writer->n_buckets; i++) {
-        if (writer->train[i] != nullptr) BufFileClose(writer->train[i]);
-        if (writer->hold[i] != nullptr) BufFileClose(writer->hold[i]);
-        writer->train[i] = writer->hold[i] = nullptr;
+    for (uint32 stream = 0; stream < 2 * (uint32)writer->n_buckets; stream++) {
+        flush_stream(writer, stream);
+        if (writer->buffers[stream].bytes != nullptr) pfree(writer->buffers[stream].bytes);
+        writer->buffers[stream].bytes = nullptr;
+    }
+    for (int i = 0; i < writer->n_buckets; i++)
         if (writer->bucket_bytes[i] > 0)
             pg_atomic_fetch_add_u64(&writer->segment->bucket_bytes[i],
                                     (int64)writer->bucket_bytes[i]);
-    }
-    pg_atomic_fetch_add_u64(&writer->segment->bytes_exchanged, (int64)writer->bytes);
+    pg_atomic_fetch_add_u64(&writer->segment->bytes_exchanged, (int64)writer->position);
+    if (writer->data == nullptr) return;
+    write_index(writer);
+    BufFileClose(writer->data);
+    writer->data = nullptr;
+    if (writer->extents != nullptr) pfree(writer->extents);
+    writer->extents = nullptr;
 }
 
-void chunk_reader_init(ChunkReader* reader, RunSegment* segment, char prefix, int bucket) {
+// --- Reading --------------------------------------------------------------------------------------
+
+ChunkSizes chunk_sizes(const RunSpec* spec, const KeyCodec* codec, Size moments_bytes) {
+    ChunkSizes sizes;
+    sizes.row = sizeof(double) * (Size)row_stride(spec);
+    sizes.record = codec->packed_length + sizes.row;
+    sizes.moments = moments_bytes;
+    return sizes;
+}
+
+Size chunk_payload_bytes(const ChunkSizes* sizes, const ChunkHeader* header) {
+    switch (header->kind) {
+        case ChunkKind::rows:
+            return (Size)header->n * sizes->row;
+        case ChunkKind::packed:
+            return (Size)header->n * sizes->record;
+        case ChunkKind::moments:
+            return sizeof(MomentsPrefix) + sizes->moments;
+        case ChunkKind::info:
+            return sizeof(GroupInfo);
+    }
+    elog(ERROR, "unexpected chunk kind %d in a temporary file of the run", (int)header->kind);
+    return 0;
+}
+
+void scan_files_open(ScanFiles* files, RunSegment* segment, const ChunkSizes* sizes) {
+    memset(files, 0, sizeof *files);
+    files->segment = segment;
+    files->sizes = *sizes;
+    files->n_processes = (int)pg_atomic_read_u32(&segment->n_processes);
+    const Size n = (Size)files->n_processes + 1;
+    const Size starts_bytes = sizeof(uint64) * (2 * (Size)segment->n_buckets + 1);
+    files->data = (BufFile**)palloc0(sizeof(BufFile*) * n);
+    files->index = (BufFile**)palloc0(sizeof(BufFile*) * n);
+    files->starts = (uint64**)palloc0(sizeof(uint64*) * n);
+    for (int i = 0; i < files->n_processes; i++) {
+        char name[MAXPGPATH];
+        run_file_name(name, 'i', i);
+        files->index[i] = open_run_file(segment, name);
+        if (files->index[i] == nullptr) continue;
+        files->starts[i] = (uint64*)palloc(starts_bytes);
+        read_exactly(files->index[i], files->starts[i], starts_bytes);
+        run_file_name(name, 'd', i);
+        files->data[i] = open_run_file(segment, name);
+        if (files->data[i] == nullptr) read_failed();
+    }
+}
+
+void scan_files_close(ScanFiles* files) {
+    for (int i = 0; i < files->n_processes; i++) {
+        if (files->data[i] != nullptr) BufFileClose(files->data[i]);
+        if (files->index[i] != nullptr) BufFileClose(files->index[i]);
+    }
+    if (files->extents != nullptr) pfree(files->extents);
+}
+
+namespace {
+
+void seek(BufFile* file, uint64 offset) {
+    if (BufFileSeek(file, 0, (off_t)offset, SEEK_SET) != 0) read_failed();
+}
+
+// Reads the list of a stream's extents in one process's file into files->extents.
+Size load_extents(ScanFiles* files, int process, uint32 stream) {
+    if (files->data[process] == nullptr) return 0;
+    const uint64 first = files->starts[process][stream];
+    const Size n = (Size)(files->starts[process][stream + 1] - first);
+    if (n == 0) return 0;
+    if (n > files->extent_capacity) {
+        MemoryContext context = GetMemoryChunkContext(files->data);
+        if (files->extents != nullptr) pfree(files->extents);
+        files->extent_capacity = n * 2;
+        files->extents =
+            (Extent*)MemoryContextAllocHuge(context, sizeof(Extent) * files->extent_capacity);
+    }
+    seek(files->index[process],
+         sizeof(uint64) * (2 * (uint64)files->segment->n_buckets + 1) + sizeof(Extent) * first);
+    read_exactly(files->index[process], files->extents, sizeof(Extent) * n);
+    return n;
+}
+
+}  // namespace
+
+Size stream_bytes(const ScanFiles* files, int bucket, Stream stream) {
+    auto* mutable_files = (ScanFiles*)files;
+    Size bytes = 0;
+    for (int process = 0; process < files->n_processes; process++) {
+        const Size n = load_extents(mutable_files, process, stream_index(bucket, stream));
+        for (Size i = 0; i < n; i++) bytes += files->extents[i].bytes;
+    }
+    return bytes;
+}
+
+void read_stream(ScanFiles* files, int bucket, Stream stream, char* to) {
+    for (int process = 0; process < files->n_processes; process++) {
+        const Size n = load_extents(files, process, stream_index(bucket, stream));
+        for (Size i = 0; i < n; i++) {
+            seek(files->data[process], files->extents[i].offset);
+            read_exactly(files->data[process], to, files->extents[i].bytes);
+            to += files->extents[i].bytes;
+            CHECK_FOR_INTERRUPTS();
+        }
+    }
+}
+
+void chunk_reader_init(ChunkReader* reader, ScanFiles* files, int bucket, Stream stream) {
     memset(reader, 0, sizeof *reader);
-    reader->segment = segment;
-    reader->prefix = prefix;
-    reader->bucket = bucket;
+    reader->files = files;
+    reader->stream = stream_index(bucket, stream);
     reader->process = -1;
 }
 
-bool read_chunk(ChunkReader* reader, int stride, Size moments_bytes) {
-    const int n_processes = (int)pg_atomic_read_u32(&reader->segment->n_processes);
-    for (;;) {
-        if (reader->file == nullptr) {
-            char name[MAXPGPATH];
-            if (++reader->process >= n_processes) return false;
-            pg_snprintf(name, sizeof name, "%c%d.%d", reader->prefix, reader->bucket,
-                        reader->process);
-            reader->file = open_run_file(reader->segment, name);
-            if (reader->file == nullptr) continue;
+bool read_chunk(ChunkReader* reader) {
+    ScanFiles* files = reader->files;
+    while (reader->position == reader->end) {
+        if (reader->extent == reader->n_extents) {
+            if (++reader->process >= files->n_processes) return false;
+            reader->n_extents = load_extents(files, reader->process, reader->stream);
+            reader->extent = 0;
+            continue;
         }
-        const Size n = BufFileRead(reader->file, &reader->header, sizeof reader->header);
-        if (n == sizeof reader->header) break;
-        if (n != 0)
-            ereport(ERROR, (errcode_for_file_access(),
-                            errmsg("could not read from a temporary file of the run: %m")));
-        BufFileClose(reader->file);
-        reader->file = nullptr;
+        const Extent* extent = &files->extents[reader->extent++];
+        if (extent->bytes > reader->buffer_bytes) {
+            if (reader->buffer != nullptr) pfree(reader->buffer);
+            reader->buffer_bytes = (Size)extent->bytes * 2;
+            reader->buffer =
+                (char*)MemoryContextAllocHuge(CurrentMemoryContext, reader->buffer_bytes);
+        }
+        seek(files->data[reader->process], extent->offset);
+        read_exactly(files->data[reader->process], reader->buffer, extent->bytes);
+        reader->position = 0;
+        reader->end = extent->bytes;
     }
-    switch (reader->header.kind) {
-        case ChunkKind::rows:
-            reader->payload_bytes = (Size)reader->header.n * (Size)stride * sizeof(double);
-            break;
-        case ChunkKind::moments:
-            reader->payload_bytes = sizeof(MomentsPrefix) + moments_bytes;
-            break;
-        case ChunkKind::info:
-            reader->payload_bytes = sizeof(GroupInfo);
-            break;
-        default:
-            elog(ERROR, "unexpected chunk kind %d in a temporary file of the run",
-                 (int)reader->header.kind);
-    }
-    const Size bytes = reader->header.key_length + reader->payload_bytes;
-    if (bytes > reader->buffer_bytes) {
-        if (reader->buffer != nullptr) pfree(reader->buffer);
-        reader->buffer_bytes = bytes * 2;
-        reader->buffer = (char*)MemoryContextAllocHuge(CurrentMemoryContext, reader->buffer_bytes);
-    }
-    read_exactly(reader->file, reader->buffer, bytes);
-    reader->key = reader->buffer;
-    reader->payload = reader->buffer + reader->header.key_length;
+    const char* p = reader->buffer + reader->position;
+    memcpy(&reader->header, p, sizeof reader->header);
+    reader->key = p + sizeof reader->header;
+    reader->payload = reader->key + reader->header.key_length;
+    reader->position = (Size)(reader->payload - reader->buffer) +
+                       chunk_payload_bytes(&files->sizes, &reader->header);
     return true;
 }
 
 void chunk_reader_finish(ChunkReader* reader) {
-    if (reader->file != nullptr) BufFileClose(reader->file);
     if (reader->buffer != nullptr) pfree(reader->buffer);
-    reader->file = nullptr;
     reader->buffer = nullptr;
     reader->buffer_bytes = 0;
 }

@@ -1,10 +1,14 @@
 // See fit_phase.h. Per bucket: read the training chunks of all processes into a table of groups;
-// fit the training split of each group; stream the held-out rows past those fits (so that a group's
-// holdout never has to be in memory); refit on all rows; write one result per group.
+// fit the training split of each group; add the held-out rows past that fit; refit on all rows;
+// give one result per group.
 //
-// A bucket that does not fit the budget is read again in halves of its hash range. In the rows
-// exchange a group must fit the budget by itself; one that does not fails, and only that one.
-// Groups are written in the order of their hash, so results do not depend on who fitted them.
+// Two ways to read a bucket. Where the statistics exchange left rows that fit a part of the budget
+// (many small groups), the files are read whole and the rows stay where they are, linked by group:
+// then a group is taken from its rows to its result at once, in sums that are used again for the
+// next. Otherwise chunks are merged as they come and held-out rows stream past the fits (so that a
+// group's holdout never has to be in memory); a bucket that does not fit the budget is read again
+// in halves of its hash range. In the rows exchange a group must fit the budget by itself; one that
+// does not fails, and only that one. Groups are given in the order of their hash within a bucket.
 #include "pg/server.h"
 
 #include "engine/fit_phase.h"
@@ -13,14 +17,9 @@
 #include "engine/fit_session.h"
 #include "engine/levels.h"
 #include "engine/progress.h"
-#include "engine/results.h"
 #include "wall/wall.h"
 
 namespace many::engine {
-
-namespace {
-
-constexpr uint32 kRanges = 65536;  // a bucket can be split into so many ranges of hashes
 
 struct BucketWork {
     RunSegment* segment;
@@ -29,13 +28,28 @@ struct BucketWork {
     KeyCodec codec;
     GroupTable table;
     LevelDictionary levels;
-    BufFile* results;
+    ResultSink* results;
+    ChunkSizes sizes;
+    ScanFiles files;
     int bucket;
-    Size moments_bytes;
     Size table_budget;
+    MemoryContext context;
     MemoryContext bucket_context;
     bool reports;
+    bool held_in_training;  // training files hold held-out rows, which were left out at first
+    RowLists lists;         // of a bucket read whole
+    bool at_once;           // group by group, from its rows to its result
+    double* moments;        // then: of the group at hand, where it has none of its own
+    double* state;
+    double* gathered;  // kGatheredRows held-out rows
+    char* body;        // of a result
+    Size body_bytes;
 };
+
+namespace {
+
+constexpr uint32 kRanges = 65536;  // a bucket can be split into so many ranges of hashes
+constexpr uint32 kGatheredRows = 32;
 
 uint32 range_of(uint64 hash) {
     return (uint32)(hash >> 16) & (kRanges - 1);
@@ -47,52 +61,70 @@ GroupFitInput fit_input(BucketWork* work, Group* group) {
     return input;
 }
 
-// Adds one chunk to the table.
-void merge_chunk(BucketWork* work, const ChunkReader* reader) {
+// Adds a copy of a training row to its group.
+void merge_row(BucketWork* work, Group* group, const char* row) {
+    GroupTable* table = &work->table;
+    group->n_rows++;
+    if (table->time_at >= 0) {
+        int64 time;
+        memcpy(&time, row + (Size)table->time_at * sizeof(double), sizeof time);
+        group_see_time(group, time);
+    }
+    if (group->over_budget) return;
+    double* slot = group_row_slot(table, group);
+    if (slot != nullptr) {
+        memcpy(slot, row, work->sizes.row);
+    } else {
+        group_free_rows(table, group);
+        group->over_budget = true;
+    }
+}
+
+// Adds moments or an info to the table.
+void merge_sums(BucketWork* work, const ChunkHeader* header, const char* key, const char* payload) {
     GroupTable* table = &work->table;
     bool found = false;
-    Group* group = group_table_lookup(table, reader->header.hash, reader->key,
-                                      reader->header.key_length, &found);
-    switch (reader->header.kind) {
-        case ChunkKind::moments: {
-            MomentsPrefix prefix;
-            memcpy(&prefix, reader->payload, sizeof prefix);
-            group->n_rows += prefix.n_rows;
-            if (prefix.first_time < group->first_time) group->first_time = prefix.first_time;
-            if (prefix.last_time > group->last_time) group->last_time = prefix.last_time;
-            group_merge_moments(table, group, (const double*)(reader->payload + sizeof prefix));
-            break;
-        }
-        case ChunkKind::info: {
-            GroupInfo info;
-            memcpy(&info, reader->payload, sizeof info);
-            group->info.n_null += info.n_null;
-            if (info.n_bad > 0)
-                group_note_bad(group, info.bad_column, info.bad_is_null != 0, info.n_bad);
-            break;
-        }
-        case ChunkKind::rows: {
-            const Size bytes = (Size)table->stride * sizeof(double);
-            for (uint32 i = 0; i < reader->header.n; i++) {
-                const char* row = reader->payload + (Size)i * bytes;
-                group->n_rows++;
-                if (table->time_at >= 0) {
-                    int64 time;
-                    memcpy(&time, row + (Size)table->time_at * sizeof(double), sizeof time);
-                    group_see_time(group, time);
-                }
-                if (group->over_budget) continue;
-                double* slot = group_row_slot(table, group);
-                if (slot != nullptr) {
-                    memcpy(slot, row, bytes);
-                } else {
-                    group_free_rows(table, group);
-                    group->over_budget = true;
-                }
-            }
-            break;
-        }
+    Group* group = group_table_lookup(table, header->hash, key, header->key_length, &found);
+    if (header->kind == ChunkKind::moments) {
+        MomentsPrefix prefix;
+        memcpy(&prefix, payload, sizeof prefix);
+        group->n_rows += prefix.n_rows;
+        if (prefix.first_time < group->first_time) group->first_time = prefix.first_time;
+        if (prefix.last_time > group->last_time) group->last_time = prefix.last_time;
+        group_merge_moments(table, group, (const double*)(payload + sizeof prefix));
+    } else {
+        GroupInfo info;
+        memcpy(&info, payload, sizeof info);
+        group->info.n_null += info.n_null;
+        if (info.n_bad > 0)
+            group_note_bad(group, info.bad_column, info.bad_is_null != 0, info.n_bad);
     }
+}
+
+// Calls visit(group, row) for the rows of a chunk of rows whose hash lies in [low, high).
+template <class Visit>
+void visit_rows(BucketWork* work, const ChunkHeader* header, const char* key, const char* payload,
+                uint32 low, uint32 high, Visit visit) {
+    bool found = false;
+    if (header->kind == ChunkKind::packed) {
+        for (uint32 i = 0; i < header->n; i++, payload += work->sizes.record) {
+            const uint64 hash = key_unpack(&work->codec, payload);
+            const uint32 range = range_of(hash);
+            if (range < low || range >= high) continue;
+            visit(group_table_lookup(&work->table, hash, work->codec.image, work->codec.length,
+                                     &found),
+                  payload + work->codec.packed_length);
+        }
+        return;
+    }
+    const uint32 range = range_of(header->hash);
+    if (range < low || range >= high) return;
+    Group* group = group_table_lookup(&work->table, header->hash, key, header->key_length, &found);
+    for (uint32 i = 0; i < header->n; i++, payload += work->sizes.row) visit(group, payload);
+}
+
+bool is_rows(const ChunkHeader* header) {
+    return header->kind == ChunkKind::rows || header->kind == ChunkKind::packed;
 }
 
 // Reads the training chunks of groups in [low, high); false when they exceed the budget.
@@ -100,12 +132,21 @@ bool load_range(BucketWork* work, uint32 low, uint32 high) {
     ChunkReader reader;
     const bool may_split = high - low > 1;
     bool fits = true;
-    chunk_reader_init(&reader, work->segment, 't', work->bucket);
-    while (fits && read_chunk(&reader, work->table.stride, work->moments_bytes)) {
-        const uint32 range = range_of(reader.header.hash);
+    work->held_in_training = false;
+    chunk_reader_init(&reader, &work->files, work->bucket, Stream::training);
+    while (fits && read_chunk(&reader)) {
         CHECK_FOR_INTERRUPTS();
-        if (range < low || range >= high) continue;
-        merge_chunk(work, &reader);
+        if (is_rows(&reader.header)) {
+            if (reader.header.held_out != 0)
+                work->held_in_training = true;
+            else
+                visit_rows(work, &reader.header, reader.key, reader.payload, low, high,
+                           [work](Group* group, const char* row) { merge_row(work, group, row); });
+        } else {
+            const uint32 range = range_of(reader.header.hash);
+            if (range < low || range >= high) continue;
+            merge_sums(work, &reader.header, reader.key, reader.payload);
+        }
         // A table of one group is handled by over_budget; splitting would not help.
         if (may_split && work->table.used_bytes > work->table_budget && work->table.n_groups > 1)
             fits = false;
@@ -114,45 +155,102 @@ bool load_range(BucketWork* work, uint32 low, uint32 high) {
     return fits;
 }
 
-void stream_holdout(BucketWork* work, uint32 low, uint32 high) {
+// Held-out rows of a group whose training rows are all there: past the fit, into the moments.
+void hold_rows(BucketWork* work, Group* group, const double* rows, uint32 n) {
+    const Size moments = work->table.moments_doubles * (Size)work->table.n_moments;
+    if (group->moments == nullptr)  // all rows of the group so far are held out
+        group->moments = group_table_doubles(&work->table, moments);
+    if (group->state == nullptr) {
+        group->state = work->at_once ? work->state
+                                     : group_table_doubles(&work->table,
+                                                           session_holdout_doubles(work->session));
+        session_prepare_holdout(work->session, group->moments, group->state,
+                                fit_input(work, group));
+    }
+    group->n_rows += n;
+    for (uint32 i = 0; i < n && work->table.time_at >= 0; i++) {
+        int64 time;
+        memcpy(&time, &rows[(Size)i * (Size)work->table.stride + (Size)work->table.time_at],
+               sizeof time);
+        group_see_time(group, time);
+    }
+    session_add_holdout(work->session, group->state, group->moments, rows, n,
+                        (Size)work->table.stride);
+}
+
+void stream_holdout(BucketWork* work, Stream stream, uint32 low, uint32 high) {
     ChunkReader reader;
-    chunk_reader_init(&reader, work->segment, 'h', work->bucket);
-    while (read_chunk(&reader, work->table.stride, work->moments_bytes)) {
-        const uint32 range = range_of(reader.header.hash);
+    chunk_reader_init(&reader, &work->files, work->bucket, stream);
+    while (read_chunk(&reader)) {
         CHECK_FOR_INTERRUPTS();
-        if (range < low || range >= high) continue;
-        bool found = false;
-        Group* group = group_table_lookup(&work->table, reader.header.hash, reader.key,
-                                          reader.header.key_length, &found);
-        if (group->moments == nullptr)  // all rows of the group so far are held out
-            group->moments = group_table_doubles(
-                &work->table, work->table.moments_doubles * (Size)work->table.n_moments);
-        if (group->state == nullptr) {
-            group->state =
-                group_table_doubles(&work->table, session_holdout_doubles(work->session));
-            session_prepare_holdout(work->session, group->moments, group->state,
-                                    fit_input(work, group));
+        if (stream == Stream::training && (!is_rows(&reader.header) || reader.header.held_out == 0))
+            continue;
+        if (reader.header.kind == ChunkKind::rows) {
+            const uint32 range = range_of(reader.header.hash);
+            bool found = false;
+            if (range < low || range >= high) continue;
+            hold_rows(work,
+                      group_table_lookup(&work->table, reader.header.hash, reader.key,
+                                         reader.header.key_length, &found),
+                      (const double*)reader.payload, reader.header.n);
+        } else {
+            visit_rows(work, &reader.header, nullptr, reader.payload, low, high,
+                       [work](Group* group, const char* row) {
+                           hold_rows(work, group, (const double*)row, 1);
+                       });
         }
-        group->n_rows += reader.header.n;
-        if (work->table.time_at >= 0) {
-            for (uint32 i = 0; i < reader.header.n; i++) {
-                int64 time;
-                memcpy(&time,
-                       reader.payload +
-                           ((Size)i * (Size)work->table.stride + (Size)work->table.time_at) *
-                               sizeof(double),
-                       sizeof time);
-                group_see_time(group, time);
-            }
-        }
-        session_add_holdout(work->session, group->state, group->moments,
-                            (const double*)reader.payload, reader.header.n,
-                            (Size)work->table.stride);
     }
     chunk_reader_finish(&reader);
 }
 
-void write_result(BucketWork* work, const Group* group, const GroupOutcome* outcome) {
+// Reads the training stream of the bucket whole; rows are linked where they lie.
+void load_whole(BucketWork* work) {
+    const Size bytes = stream_bytes(&work->files, work->bucket, Stream::training);
+    const Size most = bytes / work->sizes.row + 1;
+    char* chunks = (char*)MemoryContextAllocHuge(work->bucket_context, bytes + 1);
+    work->lists.rows =
+        (const double**)MemoryContextAllocHuge(work->bucket_context, most * sizeof(double*));
+    work->lists.next = (uint32*)MemoryContextAllocHuge(work->bucket_context, most * sizeof(uint32));
+    work->lists.n = 0;
+    read_stream(&work->files, work->bucket, Stream::training, chunks);
+    for (const char* p = chunks; p < chunks + bytes;) {
+        ChunkHeader header;
+        memcpy(&header, p, sizeof header);
+        const char* key = p + sizeof header;
+        const char* payload = key + header.key_length;
+        p = payload + chunk_payload_bytes(&work->sizes, &header);
+        CHECK_FOR_INTERRUPTS();
+        if (is_rows(&header))
+            visit_rows(work, &header, key, payload, 0, kRanges,
+                       [work, &header](Group* group, const char* row) {
+                           list_row(&work->lists, group, header.held_out, (const double*)row);
+                       });
+        else
+            merge_sums(work, &header, key, payload);
+    }
+}
+
+// Folds the group's listed rows, held-out ones last.
+void settle_lists(BucketWork* work, Group* group) {
+    uint32 n = 0;
+    if (group->listed[0] > 0) group_fold_list(&work->table, &work->lists, group);
+    for (uint32 i = group->list_head[1]; i != 0; i = work->lists.next[i - 1]) {
+        memcpy(work->gathered + (Size)n * (Size)work->table.stride, work->lists.rows[i - 1],
+               work->sizes.row);
+        if (++n == kGatheredRows) {
+            hold_rows(work, group, work->gathered, n);
+            n = 0;
+        }
+    }
+    if (n > 0) hold_rows(work, group, work->gathered, n);
+}
+
+void append(char** to, const void* bytes, Size n) {
+    if (n > 0) memcpy(*to, bytes, n);
+    *to += n;
+}
+
+void put_result(BucketWork* work, const Group* group, const GroupOutcome* outcome) {
     ResultHeader header = {};
     header.key_length = group->key_length;
     header.model_bytes = outcome->model_bytes;
@@ -165,13 +263,18 @@ void write_result(BucketWork* work, const Group* group, const GroupOutcome* outc
     header.seconds = (float4)outcome->seconds;
     header.sqlstate = outcome->sqlstate;
     header.kind = outcome->kind;
-    BufFileWrite(work->results, &header, sizeof header);
-    BufFileWrite(work->results, group->key, group->key_length);
-    if (header.model_bytes > 0)
-        BufFileWrite(work->results, (void*)outcome->model, header.model_bytes);
-    if (header.message_bytes > 0)
-        BufFileWrite(work->results, (void*)outcome->message, header.message_bytes);
-    if (header.hint_bytes > 0) BufFileWrite(work->results, (void*)outcome->hint, header.hint_bytes);
+    const Size bytes = result_body_bytes(&header);
+    if (bytes > work->body_bytes) {
+        if (work->body != nullptr) pfree(work->body);
+        work->body_bytes = bytes * 2;
+        work->body = (char*)MemoryContextAllocHuge(work->context, work->body_bytes);
+    }
+    char* to = work->body;
+    append(&to, group->key, group->key_length);
+    append(&to, outcome->model, header.model_bytes);
+    append(&to, outcome->message, header.message_bytes);
+    append(&to, outcome->hint, header.hint_bytes);
+    work->results->put(work->results, &header, work->body);
     pg_atomic_uint64* counter =
         outcome->kind == ResultKind::trained  ? &work->segment->groups_trained
         : outcome->kind == ResultKind::failed ? &work->segment->groups_failed
@@ -229,50 +332,91 @@ bool settle_unfittable(BucketWork* work, Group* group, GroupOutcome* outcome) {
     return true;
 }
 
-void fit_range(BucketWork* work, uint32 low, uint32 high) {
+void fit_group(BucketWork* work, Group* group) {
     GroupTable* table = &work->table;
+    GroupOutcome outcome;
+    if (!settle_unfittable(work, group, &outcome)) {
+        if (table->folds_rows)
+            session_finish(work->session, group->moments, group->state, group->n_rows,
+                           fit_input(work, group), &outcome);
+        else
+            session_fit_rows(work->session, group->train, group->n_train, (Size)table->stride,
+                             &work->levels, fit_input(work, group), &outcome);
+        group_free_rows(table, group);
+    }
+    put_result(work, group, &outcome);
+}
+
+// Fetches the rows of the group that comes next: they lie all over the bucket.
+void prefetch_rows(const BucketWork* work, const Group* group) {
+    constexpr uint32 kMostRows = 64;
+    for (const uint32 head : group->list_head) {
+        uint32 n = 0;
+        for (uint32 i = head; i != 0 && n < kMostRows; i = work->lists.next[i - 1], n++) {
+            const char* row = (const char*)work->lists.rows[i - 1];
+            __builtin_prefetch(row);
+            __builtin_prefetch(row + work->sizes.row - 1);
+        }
+    }
+}
+
+// From its listed rows to its result, in sums that the next group uses again.
+void fit_listed_group(BucketWork* work, Group* group) {
+    if (group->moments == nullptr) {
+        memset(work->moments, 0, work->sizes.moments);
+        group->moments = work->moments;
+    }
+    settle_lists(work, group);
+    fit_group(work, group);
+}
+
+void fit_range(BucketWork* work, uint32 low, uint32 high, bool whole) {
+    GroupTable* table = &work->table;
+    const bool at_once = work->at_once =
+        whole && stream_bytes(&work->files, work->bucket, Stream::holdout) == 0;
     const bool has_holdout = work->spec->exchange == Exchange::statistics &&
                              work->spec->holdout.kind != core::HoldoutSpec::Kind::none;
-    for (uint64 i = 0; i < table->n_groups && table->folds_rows; i++) {
+    for (uint64 i = 0; i < table->n_groups && table->folds_rows && !at_once; i++) {
         Group* group = group_at(table, i);
         CHECK_FOR_INTERRUPTS();
+        if (whole) settle_lists(work, group);
         if (group->n_train > 0 || group->moments == nullptr) group_fold(table, group);
     }
-    if (has_holdout) stream_holdout(work, low, high);
+    if (has_holdout && !at_once) stream_holdout(work, Stream::holdout, low, high);
+    if (has_holdout && !whole && work->held_in_training)
+        stream_holdout(work, Stream::training, low, high);
     auto** order = (Group**)MemoryContextAllocHuge(work->bucket_context,
                                                    sizeof(Group*) * (Size)(table->n_groups + 1));
     for (uint64 i = 0; i < table->n_groups; i++) order[i] = group_at(table, i);
     qsort(order, table->n_groups, sizeof(Group*), compare_groups);
     for (uint64 i = 0; i < table->n_groups; i++) {
-        Group* group = order[i];
-        GroupOutcome outcome;
         CHECK_FOR_INTERRUPTS();
-        if (!settle_unfittable(work, group, &outcome)) {
-            if (table->folds_rows)
-                session_finish(work->session, group->moments, group->state, group->n_rows,
-                               fit_input(work, group), &outcome);
-            else
-                session_fit_rows(work->session, group->train, group->n_train, (Size)table->stride,
-                                 &work->levels, fit_input(work, group), &outcome);
-            group_free_rows(table, group);
+        if (at_once) {
+            if (i + 1 < table->n_groups) prefetch_rows(work, order[i + 1]);
+            fit_listed_group(work, order[i]);
+        } else {
+            fit_group(work, order[i]);
         }
-        write_result(work, group, &outcome);
         if (work->reports) report_progress(work->segment);
+        if (work->results->idle != nullptr) work->results->idle(work->results);
     }
     pfree(order);
 }
 
-void process_range(BucketWork* work, uint32 low, uint32 high) {
+void make_table(BucketWork* work) {
     for (uint64 i = 0; i < work->table.n_groups; i++)
         group_free_rows(&work->table, group_at(&work->table, i));
     group_table_free(&work->table);
     group_table_init(&work->table, work->spec, &work->codec, work->bucket_context);
     // Half of the budget for a group's rows, the other half for fitting them.
-    const Size row_bytes = (Size)work->table.stride * sizeof(double);
-    const Size most = work->spec->budget_bytes / 2 / row_bytes;
+    const Size most = work->spec->budget_bytes / 2 / work->sizes.row;
     work->table.most_rows = most > PG_INT32_MAX ? PG_INT32_MAX : (uint32)most;
+}
+
+void process_range(BucketWork* work, uint32 low, uint32 high) {
+    make_table(work);
     if (load_range(work, low, high)) {
-        fit_range(work, low, high);
+        fit_range(work, low, high, false);
         return;
     }
     pg_atomic_fetch_add_u32(&work->segment->rescans, 1);
@@ -282,17 +426,23 @@ void process_range(BucketWork* work, uint32 low, uint32 high) {
 }
 
 void process_bucket(BucketWork* work) {
-    char name[MAXPGPATH];
+    const Size bytes = (Size)pg_atomic_read_u64(&work->segment->bucket_bytes[work->bucket]);
     MemoryContext old = MemoryContextSwitchTo(work->bucket_context);
-    pg_snprintf(name, sizeof name, "r%d", work->bucket);
-    work->results = create_run_file(work->segment, name);
-    process_range(work, 0, kRanges);
+    if (work->results->begin_bucket != nullptr)
+        work->results->begin_bucket(work->results, work->bucket);
+    if (work->spec->exchange == Exchange::statistics && bytes <= work->table_budget / 4) {
+        make_table(work);
+        load_whole(work);
+        fit_range(work, 0, kRanges, true);
+    } else {
+        process_range(work, 0, kRanges);
+    }
     uint64 peak = pg_atomic_read_u64(&work->segment->peak_bytes);
     while (peak < work->table.peak_bytes &&
            !pg_atomic_compare_exchange_u64(&work->segment->peak_bytes, &peak,
                                            work->table.peak_bytes)) {
     }
-    BufFileClose(work->results);
+    if (work->results->end_bucket != nullptr) work->results->end_bucket(work->results);
     memset(&work->table, 0, sizeof work->table);
     MemoryContextSwitchTo(old);
     MemoryContextReset(work->bucket_context);
@@ -300,13 +450,15 @@ void process_bucket(BucketWork* work) {
 
 }  // namespace
 
-void fit_buckets(RunSegment* segment) {
+BucketWork* fit_begin(RunSegment* segment, ResultSink* results) {
     MemoryContext context =
         AllocSetContextCreate(CurrentMemoryContext, "many_models fit", ALLOCSET_DEFAULT_SIZES);
     MemoryContext old = MemoryContextSwitchTo(context);
     auto* work = (BucketWork*)palloc0(sizeof(BucketWork));
     work->segment = segment;
     work->spec = segment->spec();
+    work->results = results;
+    work->context = context;
     work->session = make_fit_session(work->spec, context);
     key_codec_init(&work->codec, work->spec);
     levels_init(&work->levels, context, work->spec->budget_bytes / 4);
@@ -315,17 +467,33 @@ void fit_buckets(RunSegment* segment) {
         AllocSetContextCreate(context, "many_models bucket", ALLOCSET_DEFAULT_SIZES);
     work->reports = segment->pid == MyProcPid;
     work->table_budget = work->spec->budget_bytes - work->spec->budget_bytes / 8;
-    work->moments_bytes = core::MomentLayout(work->spec->n_features + 1).bytes() *
-                          (Size)(work->spec->cv_folds > 0 ? work->spec->cv_folds : 1);
-    for (;;) {
-        const uint32 bucket = pg_atomic_fetch_add_u32(&segment->next_bucket, 1);
-        if (bucket >= (uint32)segment->n_buckets) break;
-        work->bucket = (int)bucket;
-        process_bucket(work);
-        if (work->reports) report_progress(segment);
-    }
+    const Size moments_bytes = core::MomentLayout(work->spec->n_features + 1).bytes() *
+                               (Size)(work->spec->cv_folds > 0 ? work->spec->cv_folds : 1);
+    work->sizes = chunk_sizes(work->spec, &work->codec, moments_bytes);
+    scan_files_open(&work->files, segment, &work->sizes);
+    work->moments = (double*)MemoryContextAllocHuge(context, moments_bytes);
+    work->state = (double*)palloc(session_holdout_doubles(work->session) * sizeof(double));
+    work->gathered = (double*)palloc(kGatheredRows * work->sizes.row);
     MemoryContextSwitchTo(old);
-    MemoryContextDelete(context);
+    return work;
+}
+
+void fit_results_to(BucketWork* work, ResultSink* results) {
+    work->results = results;
+}
+
+bool fit_next_bucket(BucketWork* work) {
+    const uint32 bucket = pg_atomic_fetch_add_u32(&work->segment->next_bucket, 1);
+    if (bucket >= (uint32)work->segment->n_buckets) return false;
+    work->bucket = (int)bucket;
+    process_bucket(work);
+    if (work->reports) report_progress(work->segment);
+    return true;
+}
+
+void fit_end(BucketWork* work) {
+    scan_files_close(&work->files);
+    MemoryContextDelete(work->context);
 }
 
 }  // namespace many::engine

@@ -1,12 +1,18 @@
 // The fit phase: processes claim buckets, merge what the scan left there, fit group by group.
 #pragma once
 
-#include "engine/run_segment.h"
+#include "engine/results.h"
 
 namespace many::engine {
 
-// Works on buckets until none is left. Called by
-// the run's session and by each of its workers.
-void fit_buckets(RunSegment* segment);
+struct BucketWork;
+
+// Results go to `results`. Used by the run's session and by each of its workers.
+BucketWork* fit_begin(RunSegment* segment, ResultSink* results);
+// From the next bucket on.
+void fit_results_to(BucketWork* work, ResultSink* results);
+// Claims a bucket and fits its groups; false when none is left.
+bool fit_next_bucket(BucketWork* work);
+void fit_end(BucketWork* work);
 
 }  // namespace many::engine

@@ -255,7 +255,7 @@ Group* group_table_lookup(GroupTable* table, uint64 hash, const char* key, uint3
         group = group_table_find(table, hash, key, key_length);
     *found = group != nullptr;
     if (group == nullptr) {
-        if (table->n_groups * 4 >= table->n_slots * 3) rehash(table, table->n_slots * 2);
+        if (table->n_groups * 2 >= table->n_slots) rehash(table, table->n_slots * 2);
         group = new_group(table, hash, key, key_length);
         uint64 slot = hash & (table->n_slots - 1);
         while (table->slots[slot] != 0) slot = (slot + 1) & (table->n_slots - 1);
@@ -309,6 +309,19 @@ void group_fold_rows(GroupTable* table, Group* group, const double* const* rows,
         memcpy(&time, &rows[i][table->time_at], sizeof time);
         group_see_time(group, time);
     }
+}
+
+void group_fold_list(GroupTable* table, const RowLists* lists, Group* group) {
+    const double* rows[64];
+    uint32 n = 0;
+    for (uint32 i = group->list_head[0]; i != 0; i = lists->next[i - 1]) {
+        rows[n++] = lists->rows[i - 1];
+        if (n == lengthof(rows)) {
+            group_fold_rows(table, group, rows, n);
+            n = 0;
+        }
+    }
+    if (n > 0) group_fold_rows(table, group, rows, n);
 }
 
 void group_merge_moments(GroupTable* table, Group* group, const double* moments) {

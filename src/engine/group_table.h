@@ -27,10 +27,10 @@ struct Group {
     char* key;
     double* moments;  // or nullptr
     uint32 key_length;
-    // sink: lists of its rows in the batch being folded: [0] training, [1] held out
-    uint32 batch_rows[2];
-    uint32 batch_head[2];  // the last of them (1-based; 0: none)
-    uint32 n_train;        // fit phase: rows in the block
+    // its rows in the RowLists at hand: [0] training, [1] held out
+    uint32 listed[2];
+    uint32 list_head[2];  // the last of them (1-based; 0: none)
+    uint32 n_train;       // fit phase: rows in the block
     uint32 train_capacity;
     bool over_budget;  // rows exchange: the group does not fit; its rows are only counted
     double* train;     // fit phase: the block
@@ -76,6 +76,13 @@ struct GroupTable {
     void* free_rows[32];  // by log2(capacity)
 };
 
+// Rows that lie somewhere in memory (a sink's batch, a bucket's files as read), linked by group.
+struct RowLists {
+    const double** rows;
+    uint32* next;  // the row of the same group before (1-based; 0: none)
+    uint32 n;
+};
+
 constexpr uint32 kFirstBlockRows = 4;
 constexpr uint32 kGroupsPerChunk = 1024;
 
@@ -103,6 +110,14 @@ double* group_row_slot(GroupTable* table, Group* group);
 void group_fold(GroupTable* table, Group* group);
 // Folds rows that lie elsewhere, and notes their number and times.
 void group_fold_rows(GroupTable* table, Group* group, const double* const* rows, uint32 n);
+inline void list_row(RowLists* lists, Group* group, int held_out, const double* row) {
+    lists->rows[lists->n] = row;
+    lists->next[lists->n] = group->list_head[held_out];
+    group->list_head[held_out] = ++lists->n;
+    group->listed[held_out]++;
+}
+// Folds the group's listed training rows.
+void group_fold_list(GroupTable* table, const RowLists* lists, Group* group);
 // Merges moments from elsewhere.
 void group_merge_moments(GroupTable* table, Group* group, const double* moments);
 void group_free_rows(GroupTable* table, Group* group);

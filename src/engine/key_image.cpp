@@ -6,6 +6,9 @@ namespace many::engine {
 
 namespace {
 
+constexpr uint64 kHashStart = UINT64CONST(0x8f1bbcdcbfa53e0b);
+constexpr uint64 kHashNull = UINT64CONST(0x6a09e667f3bcc909);
+
 inline uint64 mix(uint64 h, uint64 word) {
     h = (h ^ word) * UINT64CONST(0x9fb21c651e98df25);
     return h ^ (h >> 29);
@@ -39,6 +42,45 @@ inline uint32 append_bytes(KeyCodec* codec, uint32 used, const char* bytes, uint
     memcpy(p, &n, sizeof n);
     memcpy(p + sizeof n, bytes, n);
     return used + total;
+}
+
+// A by-value datum as a tuple gives it: sign-extended from the width of its type.
+inline Datum canonical_by_value(const KeySpec* key, Datum value) {
+    const int shift = 64 - 8 * key->typlen;
+    return (Datum)((int64)((uint64)value << shift) >> shift);
+}
+
+// Such a datum in the width of its type, at any address, and back.
+inline void store_by_value(char* to, int16 typlen, Datum value) {
+    const auto v2 = (int16)value;
+    const auto v4 = (int32)value;
+    if (typlen == 8)
+        memcpy(to, &value, 8);
+    else if (typlen == 4)
+        memcpy(to, &v4, 4);
+    else if (typlen == 2)
+        memcpy(to, &v2, 2);
+    else
+        *to = (char)value;
+}
+
+inline Datum load_by_value(const char* from, int16 typlen) {
+    int64 v8;
+    int32 v4;
+    int16 v2;
+    if (typlen == 4) {
+        memcpy(&v4, from, 4);
+        return (Datum)(int64)v4;
+    }
+    if (typlen == 8) {
+        memcpy(&v8, from, 8);
+        return (Datum)v8;
+    }
+    if (typlen == 2) {
+        memcpy(&v2, from, 2);
+        return (Datum)(int64)v2;
+    }
+    return (Datum)(int64)(signed char)*from;
 }
 
 inline Datum canonical_float8(Datum value) {
@@ -157,6 +199,107 @@ KeyForm key_form_of(Oid type, Oid collation) {
     }
 }
 
+namespace {
+
+bool has_fixed_width(const KeySpec* key) {
+    return key->form == KeyForm::by_value || key->form == KeyForm::float4 ||
+           key->form == KeyForm::float8 || key->form == KeyForm::fixed;
+}
+
+void measure_fixed_keys(KeyCodec* codec) {
+    uint32 full = 8;
+    uint32 packed = 0;
+    bool fixed = true;
+    codec->all_by_value = true;
+    for (int i = 0; i < codec->n_keys; i++) {
+        const KeySpec* key = &codec->keys[i];
+        if (key->form != KeyForm::by_value) codec->all_by_value = false;
+        if (!has_fixed_width(key)) {
+            fixed = false;
+            continue;
+        }
+        full += padded((uint32)key->typlen);
+        packed += (uint32)key->typlen;
+    }
+    codec->full_length = fixed ? full : 0;
+    codec->packed_length = fixed ? padded(packed) : 0;
+    if (fixed) (void)reserve(codec, 0, full);
+}
+
+}  // namespace
+
+void key_pack(const KeyCodec* codec, const char* image, char* packed) {
+    const char* from = image + 8;
+    char* to = packed;
+    memset(packed + codec->packed_length - 8, 0, codec->packed_length > 0 ? 8 : 0);
+    for (int i = 0; i < codec->n_keys; i++) {
+        const KeySpec* key = &codec->keys[i];
+        if (key->form == KeyForm::fixed) {
+            memcpy(to, from, (Size)key->typlen);
+        } else {
+            Datum value;
+            memcpy(&value, from, 8);
+            store_by_value(to, key->typlen, value);
+        }
+        to += key->typlen;
+        from += padded((uint32)key->typlen);
+    }
+}
+
+uint64 key_unpack(KeyCodec* codec, const char* packed) {
+    uint64 hash = kHashStart;
+    char* to = codec->image;
+    memset(to, 0, 8);
+    to += 8;
+    for (int i = 0; i < codec->n_keys; i++) {
+        const KeySpec* key = &codec->keys[i];
+        if (key->form == KeyForm::fixed) {
+            const uint32 n = padded((uint32)key->typlen);
+            memset(to + n - 8, 0, 8);
+            memcpy(to, packed, (Size)key->typlen);
+            for (uint32 j = 0; j < n; j += 8) {
+                uint64 word;
+                memcpy(&word, to + j, 8);
+                hash = mix(hash, word);
+            }
+            to += n;
+        } else {
+            const Datum value = load_by_value(packed, key->typlen);
+            memcpy(to, &value, 8);
+            hash = mix(hash, (uint64)value);
+            to += 8;
+        }
+        packed += key->typlen;
+    }
+    codec->length = codec->full_length;
+    return finish(hash);
+}
+
+namespace {
+
+// key_encode where every column is a plain by-value one.
+uint64 encode_by_value(KeyCodec* codec, const NullableDatum* values) {
+    uint64 null_mask = 0;
+    uint64 hash = kHashStart;
+    char* to = codec->image + 8;
+    for (int i = 0; i < codec->n_keys; i++) {
+        if (unlikely(values[i].isnull)) {
+            null_mask |= UINT64CONST(1) << i;
+            hash = mix(hash, kHashNull);
+            continue;
+        }
+        const Datum value = canonical_by_value(&codec->keys[i], values[i].value);
+        memcpy(to, &value, 8);
+        to += 8;
+        hash = mix(hash, (uint64)value);
+    }
+    memcpy(codec->image, &null_mask, 8);
+    codec->length = (uint32)(to - codec->image);
+    return finish(hash);
+}
+
+}  // namespace
+
 void key_codec_init(KeyCodec* codec, RunSpec* spec) {
     memset(codec, 0, sizeof *codec);
     codec->n_keys = spec->n_keys;
@@ -165,6 +308,7 @@ void key_codec_init(KeyCodec* codec, RunSpec* spec) {
     codec->image = (char*)palloc(codec->capacity);
     codec->hash = (FmgrInfo*)palloc0(sizeof(FmgrInfo) * (Size)(spec->n_keys + 1));
     codec->equal = (FmgrInfo*)palloc0(sizeof(FmgrInfo) * (Size)(spec->n_keys + 1));
+    measure_fixed_keys(codec);
     for (int i = 0; i < codec->n_keys; i++) {
         if (codec->keys[i].form != KeyForm::generic) continue;
         codec->has_generic = true;
@@ -176,14 +320,15 @@ void key_codec_init(KeyCodec* codec, RunSpec* spec) {
 }
 
 uint64 key_encode(KeyCodec* codec, const NullableDatum* values) {
+    if (likely(codec->all_by_value)) return encode_by_value(codec, values);
     uint64 null_mask = 0;
-    uint64 hash = UINT64CONST(0x8f1bbcdcbfa53e0b);
+    uint64 hash = kHashStart;
     uint32 used = 8;
     for (int i = 0; i < codec->n_keys; i++) {
         const KeySpec* key = &codec->keys[i];
         if (values[i].isnull) {
             null_mask |= UINT64CONST(1) << i;
-            hash = mix(hash, UINT64CONST(0x6a09e667f3bcc909));
+            hash = mix(hash, kHashNull);
             continue;
         }
         Datum value = values[i].value;
@@ -215,6 +360,7 @@ uint64 key_encode(KeyCodec* codec, const NullableDatum* values) {
                 used = append_generic(codec, used, i, value, &hash);
                 continue;
             case KeyForm::by_value:
+                value = canonical_by_value(key, value);
                 break;
         }
         memcpy(reserve(codec, used, 8), &value, 8);

@@ -19,6 +19,9 @@ namespace many::engine {
 struct KeyCodec {
     int n_keys;
     bool has_generic;
+    bool all_by_value;     // every form is by_value
+    uint32 full_length;    // of an image without NULLs, if all columns have a fixed width; else 0
+    uint32 packed_length;  // of such a key without what its image pads; multiple of 8
     const KeySpec* keys;
     FmgrInfo* hash;   // generic columns: extended hash function
     FmgrInfo* equal;  // generic columns: equality
@@ -53,6 +56,11 @@ inline bool key_equal(KeyCodec* codec, const char* a, uint32 a_length, const cha
     }
     return codec->has_generic && key_equal_slow(codec, a, a_length, b, b_length);
 }
+
+// A key of `full_length` without the padding, and back: key_unpack makes codec->image of it and
+// returns the hash.
+void key_pack(const KeyCodec* codec, const char* image, char* packed);
+uint64 key_unpack(KeyCodec* codec, const char* packed);
 
 // Image back to values; by-reference ones palloc'd.
 void key_decode(const KeyCodec* codec, const char* image, Datum* values, bool* nulls);

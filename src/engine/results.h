@@ -1,4 +1,4 @@
-// What the fit phase says of a group: one record per group, in "r<bucket>".
+// What the fit phase says of a group, and where it goes.
 #pragma once
 
 #include "engine/run_segment.h"
@@ -7,7 +7,7 @@ namespace many::engine {
 
 enum class ResultKind : uint8 { trained = 0, failed = 1, skipped = 2 };
 
-// Followed by key image, model bytes, message, hint (no terminators).
+// Followed by the body: key image, model bytes, message, hint (no terminators).
 struct ResultHeader {
     uint32 key_length;
     uint32 model_bytes;
@@ -21,6 +21,19 @@ struct ResultHeader {
     ResultKind kind;
     bool has_window;
     char unused[6];
+};
+
+inline Size result_body_bytes(const ResultHeader* header) {
+    return (Size)header->key_length + header->model_bytes + header->message_bytes +
+           header->hint_bytes;
+}
+
+// Where a process's results go. All but `put` may be nullptr.
+struct ResultSink {
+    void (*begin_bucket)(ResultSink* sink, int bucket);
+    void (*put)(ResultSink* sink, const ResultHeader* header, const char* body);
+    void (*end_bucket)(ResultSink* sink);
+    void (*idle)(ResultSink* sink);  // called after each group
 };
 
 }  // namespace many::engine

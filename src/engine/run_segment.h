@@ -122,7 +122,7 @@ struct RunSegment {
 // that created the run already has it. nullptr when there is no such run.
 RunSegment* attach_run(dsm_handle handle, int64 token, bool* attached_now);
 
-// What a process of the scan needs per bucket, at least: two file buffers and a batch of rows.
+// What a process of the scan needs per bucket, at least: two stream buffers and a batch of rows.
 constexpr Size kBucketOverhead = 2 * (BLCKSZ + 512) + 16 * 1024;
 
 inline int row_stride(const RunSpec* spec) {

@@ -52,15 +52,16 @@ struct Sink {
     ChunkWriter writer;
     LevelDictionary levels;
     bool all_float8;  // target and features
-    double* row;      // being read
     Size row_bytes;
-    Batch* batches;    // n_buckets
-    Size batch_bytes;  // capacity of each
+    Size payload_bytes;    // room for a row or what is wrong with it
+    uint64 holdout_bound;  // of finite_row_hash; 0: no holdout by fraction
+    Batch* batches;        // n_buckets
+    Size batch_bytes;      // capacity of each
     // scratch of fold_batch, one entry per chunk of a batch
-    const double** chunk_rows;
-    uint32* chunk_next;  // the chunk of the same group before (1-based)
+    RowLists lists;
     Group** touched;
-    double* gathered;  // rows exchange: rows of one chunk
+    double* gathered;  // rows of one chunk
+    char* packed[2];   // training and held-out rows of a batch that passes through
     Size table_budget;
     bool reports;  // the run's own session
     uint32 rows_unreported;
@@ -93,7 +94,7 @@ void make_batches(Sink* sink) {
     const Size n_buckets = (Size)sink->segment->n_buckets;
     const Size share = spec->budget_bytes / 4 / n_buckets;
     const Size files = n_buckets * 2 * (BLCKSZ + 512);
-    const Size smallest = sizeof(ChunkHeader) + kMaxKeyLength + sink->row_bytes;
+    const Size smallest = sizeof(ChunkHeader) + kMaxKeyLength + sink->payload_bytes;
     sink->batch_bytes = share < kMaxBatchBytes ? share : kMaxBatchBytes;
     if (sink->batch_bytes < smallest) sink->batch_bytes = smallest;
     sink->batches = (Batch*)palloc0(sizeof(Batch) * n_buckets);
@@ -102,11 +103,12 @@ void make_batches(Sink* sink) {
             (sizeof(ChunkHeader) + 8 +
              (sizeof(GroupInfo) < sink->row_bytes ? sizeof(GroupInfo) : sink->row_bytes)) +
         1;
-    sink->chunk_rows = (const double**)palloc(sizeof(double*) * most);
-    sink->chunk_next = (uint32*)palloc(sizeof(uint32) * most);
+    sink->lists.rows = (const double**)palloc(sizeof(double*) * most);
+    sink->lists.next = (uint32*)palloc(sizeof(uint32) * most);
     sink->touched = (Group**)palloc(sizeof(Group*) * most);
     sink->gathered = (double*)palloc(sink->batch_bytes);
-    const Size taken = files + sink->batch_bytes * (n_buckets + 2);
+    for (char*& packed : sink->packed) packed = (char*)palloc(sink->batch_bytes);
+    const Size taken = files + sink->batch_bytes * (n_buckets + 4);
     sink->table_budget = spec->budget_bytes > taken + spec->budget_bytes / 4
                              ? spec->budget_bytes - taken
                              : spec->budget_bytes / 4;
@@ -138,7 +140,10 @@ Sink* make_sink(MemoryContext aggregate_context, int64 run) {
     chunk_writer_init(&sink->writer, segment, process, context);
     levels_init(&sink->levels, context, spec->budget_bytes / 4);
     sink->row_bytes = sizeof(double) * (Size)row_stride(spec);
-    sink->row = (double*)palloc0(sink->row_bytes);
+    sink->payload_bytes = sink->row_bytes > sizeof(GroupInfo) ? sink->row_bytes : sizeof(GroupInfo);
+    if (spec->exchange == Exchange::statistics &&
+        spec->holdout.kind == core::HoldoutSpec::Kind::fraction)
+        sink->holdout_bound = core::holdout_bound(spec->holdout.fraction);
     make_batches(sink);
     MemoryContextSwitchTo(old);
     return sink;
@@ -192,15 +197,16 @@ RowState read_row(Sink* sink, const NullableDatum* values, double* row, int* bad
     }
     const NullableDatum* target = values++;
     if (sink->all_float8 && !time_is_null) {  // without a branch per value
-        bool any_null = target->isnull;
-        double probe = 0;
+        const uint64 infinity = UINT64CONST(0x7ff0000000000000);
+        uint64 bits = (uint64)target->value;
+        bool unusable = target->isnull | ((bits & infinity) == infinity);
+        memcpy(&row[p], &bits, sizeof bits);
         for (int i = 0; i < p; i++) {
-            row[i] = DatumGetFloat8(values[i].value);
-            any_null |= values[i].isnull;
+            bits = (uint64)values[i].value;
+            unusable |= values[i].isnull | ((bits & infinity) == infinity);
+            memcpy(&row[i], &bits, sizeof bits);
         }
-        row[p] = DatumGetFloat8(target->value);
-        for (int i = 0; i <= p; i++) probe += row[i] - row[i];  // NaN if any is NaN or infinite
-        if (likely(!any_null && probe == 0)) return RowState::usable;
+        if (likely(!unusable)) return RowState::usable;
     }
     for (int i = 0; i < p; i++) {
         if (values[i].isnull) {
@@ -242,58 +248,43 @@ RowState read_row(Sink* sink, const NullableDatum* values, double* row, int* bad
     return RowState::usable;
 }
 
-bool is_held_out(const RunSpec* spec, const double* row) {
-    const core::HoldoutSpec& holdout = spec->holdout;
-    if (spec->exchange == Exchange::rows) return false;
-    switch (holdout.kind) {
-        case core::HoldoutSpec::Kind::fraction:
-            return core::in_holdout(
-                core::row_hash(row, (size_t)spec->n_features + 1, (uint64)spec->seed),
-                holdout.fraction);
-        case core::HoldoutSpec::Kind::since: {
-            int64 time;
-            memcpy(&time, &row[spec->n_features + 1], sizeof time);
-            return time >= holdout.since;
-        }
-        default:
-            return false;
+bool is_held_out(const Sink* sink, const double* row) {
+    const RunSpec* spec = sink->spec;
+    if (sink->holdout_bound > 0) {
+        const uint64 hash =
+            core::finite_row_hash(row, (size_t)spec->n_features + 1, (uint64)spec->seed);
+        return (hash >> 11) < sink->holdout_bound;
     }
-}
-
-// Folds the training rows that the group has in the batch into its moments.
-void fold_list(Sink* sink, Group* group) {
-    const double* rows[64];
-    uint32 filled = 0;
-    for (uint32 i = group->batch_head[0]; i != 0; i = sink->chunk_next[i - 1]) {
-        rows[filled++] = sink->chunk_rows[i - 1];
-        if (filled == lengthof(rows)) {
-            group_fold_rows(&sink->table, group, rows, filled);
-            filled = 0;
-        }
+    if (spec->exchange == Exchange::statistics &&
+        spec->holdout.kind == core::HoldoutSpec::Kind::since) {
+        int64 time;
+        memcpy(&time, &row[spec->n_features + 1], sizeof time);
+        return time >= spec->holdout.since;
     }
-    if (filled > 0) group_fold_rows(&sink->table, group, rows, filled);
+    return false;
 }
 
 // Writes one of the group's lists as one chunk of rows.
 void write_list(Sink* sink, Group* group, bool held_out) {
     char* gathered = (char*)sink->gathered;
-    for (uint32 i = group->batch_head[held_out]; i != 0; i = sink->chunk_next[i - 1]) {
-        memcpy(gathered, sink->chunk_rows[i - 1], sink->row_bytes);
+    for (uint32 i = group->list_head[held_out]; i != 0; i = sink->lists.next[i - 1]) {
+        memcpy(gathered, sink->lists.rows[i - 1], sink->row_bytes);
         gathered += sink->row_bytes;
     }
-    write_rows(&sink->writer, held_out, group->hash, group->key, group->key_length, sink->gathered,
-               group->batch_rows[held_out], sink->table.stride);
+    write_rows(&sink->writer, held_out ? Stream::holdout : Stream::training, group->hash,
+               group->key, group->key_length, sink->gathered, group->listed[held_out],
+               sink->table.stride);
 }
 
 void settle_group(Sink* sink, Group* group) {
-    const uint32 n = group->batch_rows[0];
+    const uint32 n = group->listed[0];
     if (n > 0 && sink->table.folds_rows && (group->moments != nullptr || n >= kFewRows))
-        fold_list(sink, group);
+        group_fold_list(&sink->table, &sink->lists, group);
     else if (n > 0)
         write_list(sink, group, false);
-    if (group->batch_rows[1] > 0) write_list(sink, group, true);
-    group->batch_rows[0] = group->batch_rows[1] = 0;
-    group->batch_head[0] = group->batch_head[1] = 0;
+    if (group->listed[1] > 0) write_list(sink, group, true);
+    group->listed[0] = group->listed[1] = 0;
+    group->list_head[0] = group->list_head[1] = 0;
 }
 
 // Fetches the moments of the group that comes next.
@@ -317,7 +308,7 @@ void merge_info(Group* group, const char* payload) {
 void fold_batch(Sink* sink, Batch* batch) {
     GroupTable* table = &sink->table;
     uint32 n_touched = 0;
-    uint32 n = 0;
+    sink->lists.n = 0;
     for (const char* p = batch->bytes; p < batch->bytes + batch->used;) {
         ChunkHeader header;
         memcpy(&header, p, sizeof header);
@@ -330,72 +321,98 @@ void fold_batch(Sink* sink, Batch* batch) {
             p = payload + sizeof(GroupInfo);
             continue;
         }
-        const int list = header.held_out;
-        if (group->batch_rows[0] + group->batch_rows[1] == 0) sink->touched[n_touched++] = group;
-        group->batch_rows[list]++;
-        sink->chunk_rows[n] = (const double*)payload;
-        sink->chunk_next[n] = group->batch_head[list];
-        group->batch_head[list] = ++n;
+        if (group->listed[0] + group->listed[1] == 0) sink->touched[n_touched++] = group;
+        list_row(&sink->lists, group, header.held_out, (const double*)payload);
         p = payload + sink->row_bytes;
     }
     for (uint32 i = 0; i < n_touched; i++) {
         if (i + 1 < n_touched) prefetch_moments(table, sink->touched[i + 1]);
         settle_group(sink, sink->touched[i]);
     }
-    batch->sparse = n >= 64 && n_touched * kSparseShare > n;
+    batch->sparse = sink->lists.n >= 64 && n_touched * kSparseShare > sink->lists.n;
     if (table->used_bytes > sink->table_budget) {
         note_peak(sink);
         write_table(&sink->writer, table);
     }
 }
 
+// A sparse batch goes to the file as it came; where keys allow it, without headers.
+void pass_through(Sink* sink, int bucket, const Batch* batch) {
+    const KeyCodec* codec = &sink->codec;
+    const Size record = codec->packed_length + sink->row_bytes;
+    uint32 n[2] = {0, 0};
+    const char* end = batch->bytes + batch->used;
+    if (codec->full_length == 0) {
+        write_chunks(&sink->writer, bucket, batch->bytes, batch->used);
+        return;
+    }
+    for (const char* p = batch->bytes; p < end;) {
+        ChunkHeader header;
+        memcpy(&header, p, sizeof header);
+        const char* key = p + sizeof header;
+        const char* payload = key + header.key_length;
+        const Size bytes = header.kind == ChunkKind::rows ? sink->row_bytes : sizeof(GroupInfo);
+        if (header.kind == ChunkKind::rows && header.key_length == codec->full_length) {
+            char* to = sink->packed[header.held_out] + n[header.held_out]++ * record;
+            key_pack(codec, key, to);
+            memcpy(to + codec->packed_length, payload, sink->row_bytes);
+        } else {
+            write_chunks(&sink->writer, bucket, p, (Size)(payload - p) + bytes);
+        }
+        p = payload + bytes;
+    }
+    for (int held_out = 0; held_out < 2; held_out++)
+        if (n[held_out] > 0)
+            write_packed(&sink->writer, bucket, held_out != 0, sink->packed[held_out], n[held_out],
+                         record);
+}
+
 void end_batch(Sink* sink, int bucket) {
     Batch* batch = &sink->batches[bucket];
     if (batch->n == 0) return;
     if (batch->sparse)
-        write_chunks(&sink->writer, bucket, batch->bytes, batch->used);
+        pass_through(sink, bucket, batch);
     else
         fold_batch(sink, batch);
     batch->used = 0;
     batch->n = 0;
 }
 
-// Appends a chunk of one row, or of what is wrong with a row, to its bucket's batch.
-void append_chunk(Sink* sink, uint64 hash, ChunkKind kind, bool held_out, const void* payload,
-                  Size bytes) {
-    const int bucket = bucket_of(hash, sink->segment->n_buckets);
-    const Size total = sizeof(ChunkHeader) + sink->codec.length + bytes;
+// Where the next chunk of a bucket goes; its key and payload follow the header.
+char* chunk_place(Sink* sink, int bucket, Size key_length) {
     Batch* batch = &sink->batches[bucket];
     if (unlikely(batch->bytes == nullptr))
         batch->bytes =
             (char*)MemoryContextAllocHuge(sink->context, sink->batch_bytes + kPrefetchSlack);
-    if (unlikely(batch->used + total > sink->batch_bytes)) end_batch(sink, bucket);
-    if (held_out && batch->sparse) {
-        write_rows(&sink->writer, true, hash, sink->codec.image, sink->codec.length,
-                   (const double*)payload, 1, sink->table.stride);
-        return;
-    }
-    char* p = batch->bytes + batch->used;
+    const Size most = sizeof(ChunkHeader) + key_length + sink->payload_bytes;
+    if (unlikely(batch->used + most > sink->batch_bytes)) end_batch(sink, bucket);
+    return batch->bytes + batch->used;
+}
+
+// Completes the chunk at chunk_place, whose payload is there.
+void add_chunk(Sink* sink, int bucket, char* place, uint64 hash, ChunkKind kind, bool held_out,
+               Size payload_bytes) {
+    Batch* batch = &sink->batches[bucket];
+    const uint32 key_length = sink->codec.length;
     ChunkHeader header = {};
     header.hash = hash;
     header.n = 1;
-    header.key_length = (uint16)sink->codec.length;
+    header.key_length = (uint16)key_length;
     header.kind = kind;
     header.held_out = held_out ? 1 : 0;
-    memcpy(p, &header, sizeof header);
-    p += sizeof header;
-    for (uint32 i = 0; i < sink->codec.length; i += 8) memcpy(p + i, sink->codec.image + i, 8);
-    p += sink->codec.length;
-    for (Size i = 0; i < bytes; i += 8) memcpy(p + i, (const char*)payload + i, 8);
-    batch->used += (uint32)total;
+    memcpy(place, &header, sizeof header);
+    place += sizeof header;
+    for (uint32 i = 0; i < key_length; i += 8) memcpy(place + i, sink->codec.image + i, 8);
+    batch->used += (uint32)(sizeof header + key_length + payload_bytes);
     batch->n++;
     // Where the bucket's next row will go: it comes some hundred rows later, and its stores must not
     // wait for memory then.
-    for (Size at = 64; at <= bytes + 128 && at < kPrefetchSlack; at += 64)
-        __builtin_prefetch(p + bytes + at, 1);
+    const char* next = place + key_length + payload_bytes;
+    for (Size at = 64; at <= payload_bytes + 128 && at < kPrefetchSlack; at += 64)
+        __builtin_prefetch(next + at, 1);
 }
 
-void add_unusable(Sink* sink, uint64 hash, RowState state, int column) {
+void add_unusable(Sink* sink, int bucket, char* place, uint64 hash, RowState state, int column) {
     GroupInfo info = {};
     if (state == RowState::has_null && sink->spec->null_policy != core::NullPolicy::error) {
         info.n_null = 1;
@@ -405,24 +422,27 @@ void add_unusable(Sink* sink, uint64 hash, RowState state, int column) {
         info.bad_column = column;
         info.bad_is_null = state == RowState::has_null ? 1 : 0;
     }
-    append_chunk(sink, hash, ChunkKind::info, false, &info, sizeof info);
+    memcpy(place + sizeof(ChunkHeader) + sink->codec.length, &info, sizeof info);
+    add_chunk(sink, bucket, place, hash, ChunkKind::info, false, sizeof info);
 }
 
 void add_row(Sink* sink, const NullableDatum* values) {
-    const RunSpec* spec = sink->spec;
     const uint64 hash = key_encode(&sink->codec, values);
+    const int bucket = bucket_of(hash, sink->segment->n_buckets);
     int bad_column = 0;
     if (unlikely(sink->codec.length > kMaxKeyLength))
         ereport(ERROR, (errcode(ERRCODE_PROGRAM_LIMIT_EXCEEDED),
                         errmsg("partition key of %u bytes is longer than %u bytes",
                                sink->codec.length, kMaxKeyLength),
                         errhint("Partition by a shorter column, such as an id or a hash.")));
-    const RowState state = read_row(sink, values + spec->n_keys, sink->row, &bad_column);
-    if (unlikely(state != RowState::usable))
-        add_unusable(sink, hash, state, bad_column);
+    char* place = chunk_place(sink, bucket, sink->codec.length);
+    auto* row = (double*)(place + sizeof(ChunkHeader) + sink->codec.length);
+    const RowState state = read_row(sink, values + sink->codec.n_keys, row, &bad_column);
+    if (likely(state == RowState::usable))
+        add_chunk(sink, bucket, place, hash, ChunkKind::rows, is_held_out(sink, row),
+                  sink->row_bytes);
     else
-        append_chunk(sink, hash, ChunkKind::rows, is_held_out(spec, sink->row), sink->row,
-                     sink->row_bytes);
+        add_unusable(sink, bucket, place, hash, state, bad_column);
     // Counted here, not by the batch: of a slow source a batch takes minutes to fill.
     if (unlikely(++sink->rows_unreported >= kRowsPerReport)) publish_counts(sink);
 }

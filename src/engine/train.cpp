@@ -1,8 +1,7 @@
 // train_many_models: the run from the session's side. The state diagram is in README.md.
 #include "pg/server.h"
 
-#include "engine/collect.h"
-#include "engine/fit_phase.h"
+#include "engine/fit_processes.h"
 #include "engine/progress.h"
 #include "engine/set_view.h"
 #include "engine/train_spec.h"
@@ -15,7 +14,6 @@ extern "C" {
 #include "optimizer/cost.h"
 #include "optimizer/optimizer.h"
 #include "port/pg_crc32c.h"
-#include "storage/shm_toc.h"
 #include "tcop/utility.h"
 #include "utils/plancache.h"
 }
@@ -24,8 +22,6 @@ namespace many::engine {
 
 namespace {
 
-constexpr uint64 kHandleKey = 1;
-constexpr uint64 kSmallRunBytes = 1024 * 1024;  // fitted by the session alone
 constexpr double kBucketBytes = 8.0 * 1024 * 1024;
 
 struct Run {
@@ -34,10 +30,8 @@ struct Run {
     RunSegment* segment;
     int64 token;
     int version;
-    int workers;  // processes that took part
     double scan_seconds;
-    double fit_seconds;
-    double collect_seconds;
+    FitSummary fit;
 };
 
 double seconds_between(TimestampTz from, TimestampTz to) {
@@ -151,60 +145,6 @@ void scan_source(Run* run, int workers) {
                                 "rows a run sees.")));
 }
 
-void fit_alone(Run* run) {
-    fit_buckets(run->segment);
-}
-
-void fit_in_parallel(Run* run, int workers) {
-    dsm_handle handle = dsm_segment_handle(run->mapped);
-    EnterParallelMode();
-    ParallelContext* context =
-        CreateParallelContext("many_models", "many_fit_worker_main", workers - 1);
-    shm_toc_estimate_chunk(&context->estimator, sizeof handle);
-    shm_toc_estimate_keys(&context->estimator, 1);
-    InitializeParallelDSM(context);
-    int launched = 0;
-    if (context->seg != nullptr) {
-        auto* shared = (dsm_handle*)shm_toc_allocate(context->toc, sizeof handle);
-        *shared = handle;
-        shm_toc_insert(context->toc, kHandleKey, shared);
-        LaunchParallelWorkers(context);
-        launched = context->nworkers_launched;
-    }
-    if (launched == 0)
-        ereport(NOTICE, (errmsg("no background worker was free, the session works alone"),
-                         errhint("See max_worker_processes and max_parallel_workers.")));
-    if (launched + 1 > run->workers) run->workers = launched + 1;
-    fit_buckets(run->segment);
-    WaitForParallelWorkersToFinish(context);
-    DestroyParallelContext(context);
-    ExitParallelMode();
-}
-
-void fit_groups(Run* run, int workers) {
-    set_phase(run->segment, Phase::fitting);
-    const uint64 bytes = pg_atomic_read_u64(&run->segment->bytes_exchanged);
-    run->workers = (int)pg_atomic_read_u32(&run->segment->n_processes);
-    if (run->workers < 1) run->workers = 1;
-    if (workers == 1 || bytes < kSmallRunBytes)
-        fit_alone(run);
-    else
-        fit_in_parallel(run, workers);
-}
-
-void check_failures(const Run* run) {
-    const uint64 failed = pg_atomic_read_u64(&run->segment->groups_failed);
-    const uint64 groups = failed + pg_atomic_read_u64(&run->segment->groups_trained) +
-                          pg_atomic_read_u64(&run->segment->groups_skipped);
-    if (groups == 0 || (double)failed <= run->plan->max_failed_fraction * (double)groups) return;
-    ereport(ERROR, (errcode(ERRCODE_DATA_EXCEPTION),
-                    errmsg(UINT64_FORMAT " of " UINT64_FORMAT " groups failed, more than "
-                                         "max_failed_fraction = %g allows",
-                           failed, groups, run->plan->max_failed_fraction),
-                    errdetail("Nothing of the run is kept."),
-                    errhint("Train with max_failed_fraction 1 and read many_models.failures.")));
-}
-
 // The set's row, locked; made if this is the first training. Another session that makes the same
 // set at the same time is waited for.
 registry::ModelSet* claim_model_set(const TrainArguments* a) {
@@ -294,7 +234,7 @@ Datum run_details(const Run* run) {
                      ", \"buckets\": %d, "
                      "\"rescans\": %u}",
                      run->plan->spec->exchange == Exchange::statistics ? "statistics" : "rows",
-                     run->scan_seconds, run->fit_seconds, run->collect_seconds,
+                     run->scan_seconds, run->fit.fit_seconds, run->fit.collect_seconds,
                      pg_atomic_read_u64(&mutable_segment->bytes_exchanged),
                      pg_atomic_read_u64(&mutable_segment->peak_bytes), segment->n_buckets,
                      pg_atomic_read_u32(&mutable_segment->rescans));
@@ -342,7 +282,7 @@ void record_run(const Run* run, const Collected* collected, TimestampTz finished
     v[i++] = Int64GetDatum(collected->skipped);
     v[i++] = Int64GetDatum((int64)pg_atomic_read_u64(&segment->rows_read));
     v[i++] = Int64GetDatum((int64)pg_atomic_read_u64(&segment->rows_skipped));
-    v[i++] = Int32GetDatum(run->workers);
+    v[i++] = Int32GetDatum(run->fit.processes);
     v[i++] = CStringGetTextDatum(a->algorithm);
     v[i++] = CStringGetTextDatum(a->source);
     v[i++] = PointerGetDatum(pg::strings_to_text_array(a->partition_by, a->n_keys));
@@ -404,7 +344,7 @@ Datum summary_datum(FunctionCallInfo fcinfo, const Run* run, const Collected* co
     values[6] = Int64GetDatum(collected->failed);
     values[7] = Int64GetDatum(collected->skipped);
     values[8] = Int64GetDatum((int64)pg_atomic_read_u64(&run->segment->rows_read));
-    values[9] = Int32GetDatum(run->workers);
+    values[9] = Int32GetDatum(run->fit.processes);
     values[10] = interval_between(run->segment->started_at, finished);
     return HeapTupleGetDatum(heap_form_tuple(BlessTupleDesc(descriptor), values, nulls));
 }
@@ -495,16 +435,9 @@ Datum many_train_many_models(PG_FUNCTION_ARGS) {
 
     const TimestampTz scan_start = GetCurrentTimestamp();
     engine::scan_source(&run, workers);
-    const TimestampTz fit_start = GetCurrentTimestamp();
-    engine::fit_groups(&run, workers);
-    engine::check_failures(&run);
-    const TimestampTz collect_start = GetCurrentTimestamp();
-    engine::set_phase(run.segment, engine::Phase::collecting);
-    engine::collect_results(run.segment, run.plan, &collected);
+    run.scan_seconds = engine::seconds_between(scan_start, GetCurrentTimestamp());
+    engine::fit_and_collect(run.mapped, run.plan, workers, &collected, &run.fit);
     const TimestampTz finished = GetCurrentTimestamp();
-    run.scan_seconds = engine::seconds_between(scan_start, fit_start);
-    run.fit_seconds = engine::seconds_between(fit_start, collect_start);
-    run.collect_seconds = engine::seconds_between(collect_start, finished);
     engine::record_run(&run, &collected, finished);
     engine::create_set_view(run.plan);
     registry::announce_models_changed();
@@ -517,20 +450,5 @@ Datum many_train_many_models(PG_FUNCTION_ARGS) {
     dsm_detach(run.mapped);
     SPI_finish();
     PG_RETURN_DATUM(summary);
-}
-
-// Entry of a background worker of the fit phase.
-PGDLLEXPORT void many_fit_worker_main(dsm_segment*, shm_toc* toc);
-
-void many_fit_worker_main(dsm_segment*, shm_toc* toc) {
-    auto* shared = (dsm_handle*)shm_toc_lookup(toc, many::engine::kHandleKey, false);
-    dsm_segment* mapped = dsm_attach(*shared);
-    if (mapped == nullptr)
-        ereport(ERROR, (errcode(ERRCODE_OBJECT_NOT_IN_PREREQUISITE_STATE),
-                        errmsg("the run that this worker was started for has ended")));
-    auto* segment = (many::engine::RunSegment*)dsm_segment_address(mapped);
-    SharedFileSetAttach(&segment->files, mapped);
-    many::engine::fit_buckets(segment);
-    dsm_detach(mapped);
 }
 }

@@ -5,6 +5,7 @@
 // order, and equal rows fall on the same side. -0.0 hashes as 0.0, every NaN as one NaN.
 #pragma once
 
+#include <cmath>
 #include <cstddef>
 #include <cstdint>
 #include <cstring>
@@ -19,9 +20,7 @@ inline std::uint64_t mix64(std::uint64_t h) noexcept {  // Steele, Lea & Flood 2
     h *= 0x94d049bb133111ebULL;
     return h ^ (h >> 31);
 }
-}  // namespace detail
 
-namespace detail {
 // Bits of a value with one zero and one NaN.
 inline std::uint64_t canonical_bits(double value) noexcept {
     const double v = value + 0.0;  // -0 becomes 0
@@ -29,11 +28,33 @@ inline std::uint64_t canonical_bits(double value) noexcept {
     std::memcpy(&bits, &v, sizeof bits);
     return v == v ? bits : 0x7ff8000000000000ULL;
 }
+// The same of a finite value.
+inline std::uint64_t canonical_finite(double value) noexcept {
+    std::uint64_t bits;
+    std::memcpy(&bits, &value, sizeof bits);
+    return bits << 1 == 0 ? 0 : bits;
+}
 // Both halves of the 128-bit product, folded.
 inline std::uint64_t fold_product(std::uint64_t a, std::uint64_t b) noexcept {
     __extension__ using Wide = unsigned __int128;
     const Wide product = static_cast<Wide>(a) * b;
     return static_cast<std::uint64_t>(product) ^ static_cast<std::uint64_t>(product >> 64);
+}
+
+template <class Canonical>
+[[nodiscard]] inline std::uint64_t row_hash_by(const double* values, std::size_t d,
+                                               std::uint64_t seed, Canonical canonical) noexcept {
+    const std::uint64_t start = mix64(seed + 0x9e3779b97f4a7c15ULL);
+    std::uint64_t h = 0;
+    std::uint64_t key = start;
+    std::size_t i = 0;
+    for (; i + 1 < d; i += 2) {
+        key += 0xd1342543de82ef95ULL;
+        h += fold_product(canonical(values[i]) ^ key,
+                          canonical(values[i + 1]) ^ ~key * 0x2545f4914f6cdd1dULL);
+    }
+    if (i < d) h += fold_product(canonical(values[i]) ^ (key + 0xd1342543de82ef95ULL), start | 1);
+    return mix64(h ^ (static_cast<std::uint64_t>(d) * 0x9fb21c651e98df25ULL));
 }
 }  // namespace detail
 
@@ -41,25 +62,22 @@ inline std::uint64_t fold_product(std::uint64_t a, std::uint64_t b) noexcept {
 // row of 9 costs about 4 ns; each pair has constants of its own, so that order matters.
 [[nodiscard]] inline std::uint64_t row_hash(const double* values, std::size_t d,
                                             std::uint64_t seed) noexcept {
-    const std::uint64_t start = detail::mix64(seed + 0x9e3779b97f4a7c15ULL);
-    std::uint64_t h = 0;
-    std::uint64_t key = start;
-    std::size_t i = 0;
-    for (; i + 1 < d; i += 2) {
-        key += 0xd1342543de82ef95ULL;
-        h += detail::fold_product(
-            detail::canonical_bits(values[i]) ^ key,
-            detail::canonical_bits(values[i + 1]) ^ ~key * 0x2545f4914f6cdd1dULL);
-    }
-    if (i < d)
-        h += detail::fold_product(detail::canonical_bits(values[i]) ^ (key + 0xd1342543de82ef95ULL),
-                                  start | 1);
-    return detail::mix64(h ^ (static_cast<std::uint64_t>(d) * 0x9fb21c651e98df25ULL));
+    return detail::row_hash_by(values, d, seed,
+                               [](double v) noexcept { return detail::canonical_bits(v); });
+}
+// The same hash, of values that are known to be finite.
+[[nodiscard]] inline std::uint64_t finite_row_hash(const double* values, std::size_t d,
+                                                   std::uint64_t seed) noexcept {
+    return detail::row_hash_by(values, d, seed,
+                               [](double v) noexcept { return detail::canonical_finite(v); });
 }
 
-// True for the share `fraction` (0..1) of all hashes.
+// True for the share `fraction` (0..1) of all hashes: those below this bound, in their upper 53 bits.
+[[nodiscard]] inline std::uint64_t holdout_bound(double fraction) noexcept {
+    return static_cast<std::uint64_t>(std::ceil(fraction * 0x1p53));
+}
 [[nodiscard]] inline bool in_holdout(std::uint64_t hash, double fraction) noexcept {
-    return static_cast<double>(hash >> 11) * 0x1p-53 < fraction;
+    return (hash >> 11) < holdout_bound(fraction);
 }
 
 // Fold 0 .. k-1, independent of in_holdout.

@@ -1,0 +1,285 @@
+// See fit_processes.h. The session fits the first bucket by itself. If that shows a run of many
+// groups, the place in the registry is made at once and results are inserted as they come: the
+// session's own directly, the workers' through one shared-memory queue each, which the session
+// empties between its groups. Otherwise results wait in one temporary file per bucket, and are
+// collected in the order of buckets once all are known.
+//
+// In parallel mode a session may insert rows, as long as its transaction id, the command id and the
+// relations are there before; it may not ask a sequence, hence the ids taken beforehand.
+#include "pg/server.h"
+
+#include "engine/fit_processes.h"
+
+#include "engine/fit_phase.h"
+#include "engine/progress.h"
+
+extern "C" {
+#include "storage/latch.h"
+#include "storage/shm_mq.h"
+#include "storage/shm_toc.h"
+#include "utils/wait_event.h"
+}
+
+namespace many::engine {
+
+namespace {
+
+constexpr uint64 kHandleKey = 1;
+constexpr uint64 kQueuesKey = 2;
+constexpr Size kQueueBytes = 1024 * 1024;
+constexpr uint64 kSmallRunBytes = 1024 * 1024;  // fitted by the session alone, unless it is slow
+constexpr double kSmallRunSeconds = 0.05;       // expected for the remaining buckets
+constexpr uint64 kManyGroups = 64;  // in the first bucket: results are inserted as they come
+constexpr int kGroupsPerLook = 8;   // between looks at the queues
+
+struct Shared {
+    dsm_handle run;
+    bool queued;  // results go to the queues
+};
+
+// --- The session's side ---------------------------------------------------------------------------
+
+struct SessionResults {
+    ResultSink sink;
+    Collector* collector;
+    shm_mq_handle** queues;  // nullptr: its worker has finished
+    int n_queues;
+    int groups;  // since the last look
+};
+
+void put_in_registry(ResultSink* sink, const ResultHeader* header, const char* body) {
+    collect_result(((SessionResults*)sink)->collector, header, body);
+}
+
+// Takes what the queues hold; false when all workers have finished.
+bool empty_queues(SessionResults* results) {
+    bool open = false;
+    for (int i = 0; i < results->n_queues; i++) {
+        while (results->queues[i] != nullptr) {
+            Size bytes;
+            void* message;
+            ResultHeader header;
+            const shm_mq_result got = shm_mq_receive(results->queues[i], &bytes, &message, true);
+            if (got == SHM_MQ_WOULD_BLOCK) {
+                open = true;
+                break;
+            }
+            if (got == SHM_MQ_DETACHED) {
+                shm_mq_detach(results->queues[i]);
+                results->queues[i] = nullptr;
+                break;
+            }
+            memcpy(&header, message, sizeof header);
+            if (bytes != sizeof header + result_body_bytes(&header))
+                elog(ERROR, "a worker sent a result of unexpected length");
+            collect_result(results->collector, &header, (const char*)message + sizeof header);
+        }
+    }
+    return open;
+}
+
+void look_at_queues(ResultSink* sink) {
+    auto* results = (SessionResults*)sink;
+    if (++results->groups < kGroupsPerLook) return;
+    results->groups = 0;
+    (void)empty_queues(results);
+}
+
+void wait_for_queues(SessionResults* results, RunSegment* segment) {
+    while (empty_queues(results)) {
+        (void)WaitLatch(MyLatch, WL_LATCH_SET | WL_TIMEOUT | WL_EXIT_ON_PM_DEATH, 100,
+                        PG_WAIT_EXTENSION);
+        ResetLatch(MyLatch);
+        CHECK_FOR_INTERRUPTS();
+        report_progress(segment);
+    }
+}
+
+// --- Workers --------------------------------------------------------------------------------------
+
+struct QueueResults {
+    ResultSink sink;
+    shm_mq_handle* queue;
+};
+
+void put_in_queue(ResultSink* sink, const ResultHeader* header, const char* body) {
+    shm_mq_iovec parts[2];
+    parts[0].data = (const char*)header;
+    parts[0].len = sizeof *header;
+    parts[1].data = body;
+    parts[1].len = result_body_bytes(header);
+    const shm_mq_result sent = shm_mq_sendv(((QueueResults*)sink)->queue, parts, 2, false, false);
+    if (sent != SHM_MQ_SUCCESS)
+        ereport(ERROR, (errcode(ERRCODE_QUERY_CANCELED), errmsg("the run has ended")));
+}
+
+// Starts the workers; returns the queues of those that may send results.
+void launch_workers(ParallelContext* context, dsm_handle run, bool queued,
+                    SessionResults* results) {
+    Size queue_bytes = queued ? kQueueBytes * (Size)context->nworkers : 0;
+    shm_toc_estimate_chunk(&context->estimator, sizeof(Shared));
+    shm_toc_estimate_chunk(&context->estimator, queue_bytes + 1);
+    shm_toc_estimate_keys(&context->estimator, 2);
+    InitializeParallelDSM(context);
+    if (context->seg == nullptr) return;
+    auto* shared = (Shared*)shm_toc_allocate(context->toc, sizeof(Shared));
+    char* queues = (char*)shm_toc_allocate(context->toc, queue_bytes + 1);
+    shared->run = run;
+    shared->queued = queued;
+    for (int i = 0; queued && i < context->nworkers; i++)
+        shm_mq_set_receiver(shm_mq_create(queues + (Size)i * kQueueBytes, kQueueBytes), MyProc);
+    shm_toc_insert(context->toc, kHandleKey, shared);
+    shm_toc_insert(context->toc, kQueuesKey, queues);
+    LaunchParallelWorkers(context);
+    results->queues =
+        (shm_mq_handle**)palloc0(sizeof(shm_mq_handle*) * (Size)(context->nworkers + 1));
+    results->n_queues = queued ? context->nworkers_launched : 0;
+    for (int i = 0; i < results->n_queues; i++)
+        results->queues[i] = shm_mq_attach((shm_mq*)(queues + (Size)i * kQueueBytes), context->seg,
+                                           context->worker[i].bgwhandle);
+}
+
+int fit_in_parallel(BucketWork* work, RunSegment* segment, dsm_handle run, int workers, bool queued,
+                    SessionResults* results) {
+    EnterParallelMode();
+    ParallelContext* context =
+        CreateParallelContext("many_models", "many_fit_worker_main", workers - 1);
+    launch_workers(context, run, queued, results);
+    const int launched = context->nworkers_launched;
+    if (launched == 0)
+        ereport(NOTICE, (errmsg("no background worker was free, the session works alone"),
+                         errhint("See max_worker_processes and max_parallel_workers.")));
+    while (fit_next_bucket(work)) {
+    }
+    wait_for_queues(results, segment);
+    WaitForParallelWorkersToFinish(context);
+    DestroyParallelContext(context);
+    ExitParallelMode();
+    return launched + 1;
+}
+
+// --- The run --------------------------------------------------------------------------------------
+
+void check_failures(RunSegment* segment, double max_failed_fraction) {
+    const uint64 failed = pg_atomic_read_u64(&segment->groups_failed);
+    const uint64 groups = failed + pg_atomic_read_u64(&segment->groups_trained) +
+                          pg_atomic_read_u64(&segment->groups_skipped);
+    if (groups == 0 || (double)failed <= max_failed_fraction * (double)groups) return;
+    ereport(ERROR, (errcode(ERRCODE_DATA_EXCEPTION),
+                    errmsg(UINT64_FORMAT " of " UINT64_FORMAT " groups failed, more than "
+                                         "max_failed_fraction = %g allows",
+                           failed, groups, max_failed_fraction),
+                    errdetail("Nothing of the run is kept."),
+                    errhint("Train with max_failed_fraction 1 and read many_models.failures.")));
+}
+
+uint64 groups_done(RunSegment* segment) {
+    return pg_atomic_read_u64(&segment->groups_trained) +
+           pg_atomic_read_u64(&segment->groups_failed) +
+           pg_atomic_read_u64(&segment->groups_skipped);
+}
+
+// Keys and times become text in one way, whatever the session's settings.
+void set_text_formats() {
+    (void)set_config_option("DateStyle", "ISO, YMD", PGC_USERSET, PGC_S_SESSION, GUC_ACTION_SAVE,
+                            true, 0, false);
+    (void)set_config_option("TimeZone", "UTC", PGC_USERSET, PGC_S_SESSION, GUC_ACTION_SAVE, true, 0,
+                            false);
+}
+
+double seconds_since(TimestampTz start) {
+    return (double)(GetCurrentTimestamp() - start) / 1e6;
+}
+
+bool worth_workers(RunSegment* segment, double first_seconds) {
+    return pg_atomic_read_u64(&segment->bytes_exchanged) >= kSmallRunBytes ||
+           first_seconds * (segment->n_buckets - 1) > kSmallRunSeconds;
+}
+
+}  // namespace
+
+void fit_and_collect(dsm_segment* mapped, const TrainPlan* plan, int workers, Collected* collected,
+                     FitSummary* summary) {
+    auto* segment = (RunSegment*)dsm_segment_address(mapped);
+    const TimestampTz start = GetCurrentTimestamp();
+    const int guc_level = NewGUCNestLevel();
+    ResultSink* files = results_in_files(segment);
+    SessionResults session = {};
+    set_phase(segment, Phase::fitting);
+    set_text_formats();
+    summary->processes = (int)pg_atomic_read_u32(&segment->n_processes);
+    if (summary->processes < 1) summary->processes = 1;
+
+    BucketWork* work = fit_begin(segment, files);
+    (void)fit_next_bucket(work);
+    const uint64 first_groups = groups_done(segment);
+    const bool at_once = first_groups >= kManyGroups &&
+                         first_groups * (uint64)segment->n_buckets > (uint64)kOwnPartitionGroups;
+    if (at_once) {
+        const uint64 expected = first_groups * (uint64)segment->n_buckets;
+        session.collector = open_collector(segment, plan, true, (int64)(expected + expected / 16));
+        collect_files(session.collector, 0, 1);
+        session.sink.put = put_in_registry;
+        session.sink.idle = look_at_queues;
+        fit_results_to(work, &session.sink);
+    }
+    if (workers > 1 && worth_workers(segment, seconds_since(start))) {
+        const int processes =
+            fit_in_parallel(work, segment, dsm_segment_handle(mapped), workers, at_once, &session);
+        if (processes > summary->processes) summary->processes = processes;
+    } else {
+        while (fit_next_bucket(work)) {
+        }
+    }
+    fit_end(work);
+    check_failures(segment, plan->max_failed_fraction);
+    summary->fit_seconds = seconds_since(start);
+
+    const TimestampTz collect_start = GetCurrentTimestamp();
+    set_phase(segment, Phase::collecting);
+    if (!at_once) {
+        const bool own_partitions = (int64)groups_done(segment) > kOwnPartitionGroups;
+        session.collector = open_collector(segment, plan, own_partitions, 0);
+        collect_files(session.collector, 0, segment->n_buckets);
+    }
+    close_collector(session.collector, collected);
+    AtEOXact_GUC(true, guc_level);
+    summary->collect_seconds = seconds_since(collect_start);
+}
+
+}  // namespace many::engine
+
+extern "C" {
+
+// Entry of a background worker of the fit phase.
+PGDLLEXPORT void many_fit_worker_main(dsm_segment*, shm_toc* toc);
+
+void many_fit_worker_main(dsm_segment* own, shm_toc* toc) {
+    namespace engine = many::engine;
+    const auto* shared = (engine::Shared*)shm_toc_lookup(toc, engine::kHandleKey, false);
+    dsm_segment* mapped = dsm_attach(shared->run);
+    if (mapped == nullptr)
+        ereport(ERROR, (errcode(ERRCODE_OBJECT_NOT_IN_PREREQUISITE_STATE),
+                        errmsg("the run that this worker was started for has ended")));
+    auto* segment = (engine::RunSegment*)dsm_segment_address(mapped);
+    SharedFileSetAttach(&segment->files, mapped);
+    engine::QueueResults queue = {};
+    engine::ResultSink* results = nullptr;
+    if (shared->queued) {
+        char* queues = (char*)shm_toc_lookup(toc, engine::kQueuesKey, false);
+        auto* mine = (shm_mq*)(queues + (Size)ParallelWorkerNumber * engine::kQueueBytes);
+        shm_mq_set_sender(mine, MyProc);
+        queue.queue = shm_mq_attach(mine, own, nullptr);
+        queue.sink.put = engine::put_in_queue;
+        results = &queue.sink;
+    } else {
+        results = engine::results_in_files(segment);
+    }
+    engine::BucketWork* work = engine::fit_begin(segment, results);
+    while (engine::fit_next_bucket(work)) {
+    }
+    engine::fit_end(work);
+    if (queue.queue != nullptr) shm_mq_detach(queue.queue);
+    dsm_detach(mapped);
+}
+}

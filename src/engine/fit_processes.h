@@ -1,0 +1,20 @@
+// The fit phase over processes: the session and its workers fit, the session collects meanwhile.
+#pragma once
+
+#include "engine/collect.h"
+
+namespace many::engine {
+
+// What a run came to after its scan.
+struct FitSummary {
+    int processes;  // that took part, the session included
+    double fit_seconds;
+    double collect_seconds;
+};
+
+// Fits all buckets with up to `workers` processes and puts the results into the registry. Ends with
+// an error when more groups fail than max_failed_fraction allows.
+void fit_and_collect(dsm_segment* mapped, const TrainPlan* plan, int workers, Collected* collected,
+                     FitSummary* summary);
+
+}  // namespace many::engine
