@@ -56,8 +56,9 @@ COMMENT ON FUNCTION many_models.drop_models(text, integer) IS
 CREATE FUNCTION many_models.progress_of(handles bigint[]) RETURNS TABLE (
         run_id bigint, model_set text, pid integer, phase text, started_at timestamptz,
         rows_read bigint, rows_estimated float8, rows_per_second float8, groups_trained bigint,
-        groups_failed bigint, groups_skipped bigint, buckets_claimed integer, buckets integer,
-        peak_group_bytes bigint, exchanged_bytes bigint, seconds_left float8)
+        groups_failed bigint, groups_skipped bigint, groups_left bigint, buckets_claimed integer,
+        buckets integer, peak_group_bytes bigint, exchanged_bytes bigint, seconds_left float8,
+        processes jsonb)
     AS 'MODULE_PATHNAME', 'many_run_progress' LANGUAGE C VOLATILE STRICT PARALLEL RESTRICTED;
 COMMENT ON FUNCTION many_models.progress_of(bigint[]) IS 'rows of run_progress';
 

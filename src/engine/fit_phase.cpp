@@ -35,6 +35,7 @@ struct BucketWork {
     Size table_budget;
     MemoryContext context;
     MemoryContext bucket_context;
+    ProcessSlot* slot;
     bool reports;
     bool held_in_training;  // training files hold held-out rows, which were left out at first
     RowLists lists;         // of a bucket read whole
@@ -275,6 +276,7 @@ void put_result(BucketWork* work, const Group* group, const GroupOutcome* outcom
     append(&to, outcome->message, header.message_bytes);
     append(&to, outcome->hint, header.hint_bytes);
     work->results->put(work->results, &header, work->body);
+    pg_atomic_write_u64(&work->slot->groups, pg_atomic_read_u64(&work->slot->groups) + 1);
     pg_atomic_uint64* counter =
         outcome->kind == ResultKind::trained  ? &work->segment->groups_trained
         : outcome->kind == ResultKind::failed ? &work->segment->groups_failed
@@ -385,6 +387,8 @@ void fit_range(BucketWork* work, uint32 low, uint32 high, bool whole) {
     if (has_holdout && !at_once) stream_holdout(work, Stream::holdout, low, high);
     if (has_holdout && !whole && work->held_in_training)
         stream_holdout(work, Stream::training, low, high);
+    pg_atomic_write_u64(&work->slot->bytes, table->used_bytes);
+    pg_atomic_write_u32(&work->slot->activity, (uint32)Activity::fitting);
     auto** order = (Group**)MemoryContextAllocHuge(work->bucket_context,
                                                    sizeof(Group*) * (Size)(table->n_groups + 1));
     for (uint64 i = 0; i < table->n_groups; i++) order[i] = group_at(table, i);
@@ -428,6 +432,8 @@ void process_range(BucketWork* work, uint32 low, uint32 high) {
 void process_bucket(BucketWork* work) {
     const Size bytes = (Size)pg_atomic_read_u64(&work->segment->bucket_bytes[work->bucket]);
     MemoryContext old = MemoryContextSwitchTo(work->bucket_context);
+    pg_atomic_write_u32(&work->slot->bucket, (uint32)work->bucket);
+    pg_atomic_write_u32(&work->slot->activity, (uint32)Activity::reading);
     if (work->results->begin_bucket != nullptr)
         work->results->begin_bucket(work->results, work->bucket);
     if (work->spec->exchange == Exchange::statistics && bytes <= work->table_budget / 4) {
@@ -466,6 +472,7 @@ BucketWork* fit_begin(RunSegment* segment, ResultSink* results) {
     work->bucket_context =
         AllocSetContextCreate(context, "many_models bucket", ALLOCSET_DEFAULT_SIZES);
     work->reports = segment->pid == MyProcPid;
+    work->slot = process_slot(segment, Activity::fitting);
     work->table_budget = work->spec->budget_bytes - work->spec->budget_bytes / 8;
     const Size moments_bytes = core::MomentLayout(work->spec->n_features + 1).bytes() *
                                (Size)(work->spec->cv_folds > 0 ? work->spec->cv_folds : 1);
@@ -492,6 +499,7 @@ bool fit_next_bucket(BucketWork* work) {
 }
 
 void fit_end(BucketWork* work) {
+    pg_atomic_write_u32(&work->slot->activity, (uint32)Activity::done);
     scan_files_close(&work->files);
     MemoryContextDelete(work->context);
 }

@@ -151,6 +151,7 @@ int fit_in_parallel(BucketWork* work, RunSegment* segment, dsm_handle run, int w
                          errhint("See max_worker_processes and max_parallel_workers.")));
     while (fit_next_bucket(work)) {
     }
+    (void)process_slot(segment, Activity::waiting);
     wait_for_queues(results, segment);
     WaitForParallelWorkersToFinish(context);
     DestroyParallelContext(context);
@@ -237,6 +238,7 @@ void fit_and_collect(dsm_segment* mapped, const TrainPlan* plan, int workers, Co
 
     const TimestampTz collect_start = GetCurrentTimestamp();
     set_phase(segment, Phase::collecting);
+    (void)process_slot(segment, Activity::inserting);
     if (!at_once) {
         const bool own_partitions = (int64)groups_done(segment) > kOwnPartitionGroups;
         session.collector = open_collector(segment, plan, own_partitions, 0);

@@ -5,6 +5,7 @@
 #include "pg/settings.h"
 
 extern "C" {
+#include "tcop/tcopprot.h"
 #include "utils/backend_status.h"
 }
 
@@ -76,8 +77,64 @@ void retract_run(dsm_handle handle) {
     (void)LockRelease(&tag, ExclusiveLock, false);
 }
 
+namespace {
+
+const char* activity_name(uint32 activity) {
+    switch ((Activity)activity) {
+        case Activity::scanning:
+            return "scanning";
+        case Activity::reading:
+            return "reading";
+        case Activity::fitting:
+            return "fitting";
+        case Activity::inserting:
+            return "inserting";
+        case Activity::waiting:
+            return "waiting";
+        case Activity::done:
+            break;
+    }
+    return "done";
+}
+
+// In front of the session's own statement.
+void show_activity(const RunSegment* segment, const char* what) {
+    char text[2048];
+    pg_snprintf(text, sizeof text, "/* many_models run %lld of %s: %s */ %s",
+                (long long)segment->run_id, segment->model_set, what,
+                debug_query_string != nullptr ? debug_query_string : "");
+    pgstat_report_activity(STATE_RUNNING, text);
+}
+
+// Where processes beyond kMaxSlots write to.
+ProcessSlot unseen_slot;
+
+}  // namespace
+
 void set_phase(RunSegment* segment, Phase phase) {
     pg_atomic_write_u32(&segment->phase, (uint32)phase);
+    if (segment->pid == MyProcPid) show_activity(segment, phase_name((uint32)phase));
+}
+
+void end_activity(RunSegment* segment) {
+    if (segment->pid == MyProcPid && debug_query_string != nullptr)
+        pgstat_report_activity(STATE_RUNNING, debug_query_string);
+}
+
+ProcessSlot* process_slot(RunSegment* segment, Activity activity) {
+    const uint32 n = pg_atomic_read_u32(&segment->n_slots);
+    ProcessSlot* slot = nullptr;
+    for (uint32 i = 0; i < n && i < (uint32)kMaxSlots && slot == nullptr; i++)
+        if (pg_atomic_read_u32(&segment->slots[i].pid) == (uint32)MyProcPid)
+            slot = &segment->slots[i];
+    if (slot == nullptr) {
+        const uint32 mine = pg_atomic_fetch_add_u32(&segment->n_slots, 1);
+        slot = mine < (uint32)kMaxSlots ? &segment->slots[mine] : &unseen_slot;
+        pg_atomic_write_u32(&slot->pid, (uint32)MyProcPid);
+    }
+    pg_atomic_write_u32(&slot->activity, (uint32)activity);
+    if (segment->pid != MyProcPid) show_activity(segment, activity_name((uint32)activity));
+    return slot;
 }
 
 void report_progress(RunSegment* segment) {
@@ -108,6 +165,40 @@ void report_progress(RunSegment* segment) {
 
 namespace {
 
+// [{"pid": 1, "activity": "fitting", ...}, ...]
+Datum processes_json(RunSegment* segment) {
+    StringInfoData json;
+    uint32 n = pg_atomic_read_u32(&segment->n_slots);
+    if (n > (uint32)kMaxSlots) n = kMaxSlots;
+    initStringInfo(&json);
+    appendStringInfoChar(&json, '[');
+    for (uint32 i = 0; i < n; i++) {
+        ProcessSlot* slot = &segment->slots[i];
+        const uint32 activity = pg_atomic_read_u32(&slot->activity);
+        appendStringInfo(&json,
+                         "%s{\"pid\": %u, \"activity\": \"%s\", \"rows\": " UINT64_FORMAT
+                         ", \"groups\": " UINT64_FORMAT ", \"bytes\": " UINT64_FORMAT,
+                         i > 0 ? ", " : "", pg_atomic_read_u32(&slot->pid), activity_name(activity),
+                         pg_atomic_read_u64(&slot->rows), pg_atomic_read_u64(&slot->groups),
+                         pg_atomic_read_u64(&slot->bytes));
+        if ((Activity)activity == Activity::reading || (Activity)activity == Activity::fitting)
+            appendStringInfo(&json, ", \"bucket\": %u", pg_atomic_read_u32(&slot->bucket));
+        appendStringInfoChar(&json, '}');
+    }
+    appendStringInfoChar(&json, ']');
+    return DirectFunctionCall1(jsonb_in, CStringGetDatum(json.data));
+}
+
+// Groups still to come, from those of the buckets done; negative: not known.
+double groups_left(RunSegment* segment) {
+    const uint32 claimed = pg_atomic_read_u32(&segment->next_bucket);
+    const double done = (double)groups_done(segment);
+    if (claimed >= (uint32)segment->n_buckets)
+        return (Phase)pg_atomic_read_u32(&segment->phase) > Phase::fitting ? 0 : -1;
+    if (claimed < 2) return -1;
+    return done / (claimed - 1) * (segment->n_buckets - claimed + 1);
+}
+
 // One row of many_models.run_progress; false when the segment is no run of ours.
 bool progress_row(dsm_handle handle, Tuplestorestate* store, TupleDesc descriptor) {
     dsm_segment* mapped = dsm_find_mapping(handle);
@@ -120,11 +211,12 @@ bool progress_row(dsm_handle handle, Tuplestorestate* store, TupleDesc descripto
                       segment->database == MyDatabaseId;
     if (ours && (has_privs_of_role(GetUserId(), segment->role) ||
                  has_privs_of_role(GetUserId(), ROLE_PG_READ_ALL_STATS))) {
-        Datum values[16];
-        bool nulls[16] = {false};
+        Datum values[18];
+        bool nulls[18] = {false};
         const double elapsed = seconds_since(segment->started_at);
         const double left = estimate_left(segment, elapsed);
         const uint64 rows = pg_atomic_read_u64(&segment->rows_read);
+        const double groups = groups_left(segment);
         int i = 0;
         values[i++] = Int64GetDatum(segment->run_id);
         values[i++] = CStringGetTextDatum(segment->model_set);
@@ -137,12 +229,15 @@ bool progress_row(dsm_handle handle, Tuplestorestate* store, TupleDesc descripto
         values[i++] = Int64GetDatum((int64)pg_atomic_read_u64(&segment->groups_trained));
         values[i++] = Int64GetDatum((int64)pg_atomic_read_u64(&segment->groups_failed));
         values[i++] = Int64GetDatum((int64)pg_atomic_read_u64(&segment->groups_skipped));
+        nulls[i] = groups < 0;
+        values[i++] = Int64GetDatum((int64)(groups < 0 ? 0 : groups));
         values[i++] = Int32GetDatum((int32)pg_atomic_read_u32(&segment->next_bucket));
         values[i++] = Int32GetDatum(segment->n_buckets);
         values[i++] = Int64GetDatum((int64)pg_atomic_read_u64(&segment->peak_bytes));
         values[i++] = Int64GetDatum((int64)pg_atomic_read_u64(&segment->bytes_exchanged));
         nulls[i] = left < 0;
         values[i++] = Float8GetDatum(left);
+        values[i++] = processes_json(segment);
         tuplestore_putvalues(store, descriptor, values, nulls);
     }
     if (attached != nullptr) dsm_detach(attached);

@@ -15,7 +15,14 @@ constexpr uint16 kProgressLockSub = 0x4d4d;
 void publish_run(dsm_handle handle);
 void retract_run(dsm_handle handle);
 
+// Of the run's session: the phase, for run_progress and pg_stat_activity.
 void set_phase(RunSegment* segment, Phase phase);
+// Gives the session its statement back in pg_stat_activity.
+void end_activity(RunSegment* segment);
+
+// This process's place in run_progress, made at the first call; in a worker pg_stat_activity says
+// run and activity from then on. Never nullptr.
+ProcessSlot* process_slot(RunSegment* segment, Activity activity);
 
 // Emits a NOTICE when many_models.progress_interval has passed since the last; called by the run's
 // session only, every few thousand rows or groups.

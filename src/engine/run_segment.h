@@ -26,6 +26,19 @@ constexpr int kMaxArguments = 100;  // FUNC_MAX_ARGS
 enum class Exchange : uint8 { statistics, rows };
 enum class Phase : uint32 { starting, scanning, fitting, collecting, finished };
 
+// What a process of a run does at the moment, for run_progress.
+enum class Activity : uint32 { scanning, reading, fitting, inserting, waiting, done };
+
+struct ProcessSlot {
+    pg_atomic_uint32 pid;
+    pg_atomic_uint32 activity;
+    pg_atomic_uint32 bucket;  // being fitted
+    pg_atomic_uint64 rows;    // read by the scan
+    pg_atomic_uint64 groups;  // fitted
+    pg_atomic_uint64 bytes;   // held in groups and rows
+};
+constexpr int kMaxSlots = 64;  // more processes go unmentioned
+
 // How a key column becomes part of a key image (key_image.h).
 enum class KeyForm : uint8 { by_value, float4, float8, text, padded_text, fixed, generic };
 
@@ -111,6 +124,9 @@ struct RunSegment {
     pg_atomic_uint64 peak_bytes;  // largest table of groups in any process
     pg_atomic_uint32 rescans;     // buckets read more than once to stay within the budget
     pg_atomic_uint64 bucket_bytes[kMaxBuckets];
+
+    pg_atomic_uint32 n_slots;
+    ProcessSlot slots[kMaxSlots];
 
     SharedFileSet files;
 

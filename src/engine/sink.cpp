@@ -63,6 +63,7 @@ struct Sink {
     double* gathered;  // rows of one chunk
     char* packed[2];   // training and held-out rows of a batch that passes through
     Size table_budget;
+    ProcessSlot* slot;
     bool reports;  // the run's own session
     uint32 rows_unreported;
     uint64 skipped_unreported;
@@ -126,6 +127,7 @@ Sink* make_sink(MemoryContext aggregate_context, int64 run) {
     sink->spec = spec;
     sink->context = context;
     sink->reports = segment->pid == MyProcPid;
+    sink->slot = process_slot(segment, Activity::scanning);
     key_codec_init(&sink->codec, spec);
     sink->readers =
         (pg::FeatureReader*)palloc0(sizeof(pg::FeatureReader) * (Size)(spec->n_features + 1));
@@ -153,6 +155,9 @@ void publish_counts(Sink* sink) {
     pg_atomic_fetch_add_u64(&sink->segment->rows_read, (int64)sink->rows_unreported);
     if (sink->skipped_unreported > 0)
         pg_atomic_fetch_add_u64(&sink->segment->rows_skipped, (int64)sink->skipped_unreported);
+    pg_atomic_write_u64(&sink->slot->rows,
+                        pg_atomic_read_u64(&sink->slot->rows) + sink->rows_unreported);
+    pg_atomic_write_u64(&sink->slot->bytes, sink->table.used_bytes);
     sink->rows_unreported = 0;
     sink->skipped_unreported = 0;
     if (sink->reports) report_progress(sink->segment);
@@ -459,6 +464,7 @@ void finish_sink(Sink* sink, int64 rows) {
     group_table_free(&sink->table);
     chunk_writer_finish(&sink->writer);
     levels_write(&sink->levels, sink->segment, sink->writer.process);
+    pg_atomic_write_u32(&sink->slot->activity, (uint32)Activity::done);
     sink->live = false;
     sink->rows = rows;
 }

@@ -99,6 +99,13 @@ void create_segment(Run* run, const char* model_set, int64 run_id, int workers) 
     pg_atomic_init_u32(&segment->n_processes, 0);
     pg_atomic_init_u32(&segment->next_bucket, 0);
     pg_atomic_init_u32(&segment->rescans, 0);
+    pg_atomic_init_u32(&segment->n_slots, 0);
+    for (auto& slot : segment->slots) {
+        for (auto* counter : {&slot.pid, &slot.activity, &slot.bucket})
+            pg_atomic_init_u32(counter, 0);
+        for (auto* counter : {&slot.rows, &slot.groups, &slot.bytes})
+            pg_atomic_init_u64(counter, 0);
+    }
     SharedFileSetInit(&segment->files, run->mapped);
     memcpy(segment->spec(), spec, spec->bytes);
     pg_write_barrier();
@@ -443,6 +450,7 @@ Datum many_train_many_models(PG_FUNCTION_ARGS) {
     registry::announce_models_changed();
 
     engine::set_phase(run.segment, engine::Phase::finished);
+    engine::end_activity(run.segment);
     MemoryContextSwitchTo(caller);
     const Datum summary = engine::summary_datum(fcinfo, &run, &collected, finished);
     engine::retract_run(handle);

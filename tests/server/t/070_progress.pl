@@ -58,6 +58,13 @@ cmp_ok($second[4], '>', $first[4], 'then more rows');
 cmp_ok($second[4], '<=', 60000, 'not more than there are');
 cmp_ok(abs($first[5] - 60000), '<', 600, 'rows expected');
 cmp_ok($first[6], '>', 0, 'rows per second');
+is($session->query_safe(qq{SELECT bool_or((p ->> 'pid')::int = $leader), bool_and(p ->> 'activity' = 'scanning'),
+	sum((p ->> 'rows')::bigint) <= 60000 FROM many_models.run_progress, jsonb_array_elements(processes) AS p}),
+	't|t|t', 'what each process does');
+like($session->query_safe("SELECT query FROM pg_stat_activity WHERE pid = $leader"),
+	qr{^/\* many_models run \d+ of watched: scanning \*/ SELECT trained FROM}, 'the statement in pg_stat_activity, with the run');
+is($session->query_safe(qq{SELECT bool_and(query ~ '^/\\* many_models run [0-9]+ of watched: scanning') FROM pg_stat_activity
+	WHERE leader_pid = $leader AND pid <> $leader}), 't', 'workers too');
 is($first[7], '0', 'no group yet');
 cmp_ok($first[8], '>', 0, 'buckets');
 cmp_ok($first[9], '>', 0, 'seconds left');
