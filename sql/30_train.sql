@@ -87,7 +87,8 @@ BEGIN
         SELECT p.oid::regprocedure AS signature
         FROM pg_proc AS p
         WHERE p.pronamespace = 'many_models'::regnamespace
-            AND p.proname IN ('train_many_models', 'score_many_models', 'drop_models')
+            AND p.proname IN ('train_many_models', 'score_many_models', 'drop_models', 'set_pipeline',
+                'run_pipeline', 'schedule', 'unschedule', 'note_schedule')
     LOOP
         EXECUTE format('GRANT EXECUTE ON FUNCTION %s TO %s', f.signature, role);
     END LOOP;

@@ -30,7 +30,7 @@ die() {
 build_packages=(g++ make cmake libboost-dev libgtest-dev libbenchmark-dev
     "postgresql-$PG_MAJOR" "postgresql-server-dev-$PG_MAJOR")
 # shellcheck disable=SC2034
-test_packages=(libipc-run-perl binutils valgrind)
+test_packages=(libipc-run-perl binutils valgrind "postgresql-$PG_MAJOR-cron")
 # shellcheck disable=SC2034
 lint_packages=(clang-format clang-tidy shellcheck)
 
@@ -129,12 +129,13 @@ private_tree() {
     pg_bin=$tree$bin
 
     local stamp
-    stamp=$("$bin/postgres" --version; stat -c '%n %s %Y' "$bin/postgres")
+    lib=$("$system_config" --pkglibdir)
+    share=$("$system_config" --sharedir)
+    # Packages that came later (pg_cron, languages) belong into the copy too.
+    stamp=$("$bin/postgres" --version; stat -c '%n %s %Y' "$bin/postgres"; find "$lib/" "$share/extension/" | sort | cksum)
     [ "$(cat "$tree/stamp" 2>/dev/null)" != "$stamp" ] || return 0
 
     say "making a private copy of $("$bin/postgres" --version) in $tree"
-    lib=$("$system_config" --pkglibdir)
-    share=$("$system_config" --sharedir)
     libdir=$("$system_config" --libdir)
     include=$("$system_config" --includedir)
     server=$("$system_config" --includedir-server)
