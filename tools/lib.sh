@@ -30,7 +30,8 @@ die() {
 build_packages=(g++ make cmake libboost-dev libgtest-dev libbenchmark-dev
     "postgresql-$PG_MAJOR" "postgresql-server-dev-$PG_MAJOR")
 # shellcheck disable=SC2034
-test_packages=(libipc-run-perl binutils valgrind "postgresql-$PG_MAJOR-cron")
+test_packages=(libipc-run-perl binutils valgrind "postgresql-$PG_MAJOR-cron"
+    unixodbc odbc-postgresql)
 # shellcheck disable=SC2034
 lint_packages=(clang-format clang-tidy shellcheck)
 

@@ -64,5 +64,34 @@ is( $node->safe_psql('postgres', q{SELECT count(*) FROM many_models.model_sets W
 	'0', 'they are gone');
 is_clean($node, 'all clients');
 
+# ODBC, as BI tools use it: column types of the tables that they read, numbers and NULLs.
+SKIP:
+{
+	my ($driver) = glob('/usr/lib/*/odbc/psqlodbcw.so');
+	skip 'no isql or no ODBC driver', 5 if system('command -v isql >/dev/null') != 0 || !defined $driver;
+	my $directory = PostgreSQL::Test::Utils::tempdir();
+	local $ENV{ODBCSYSINI} = $directory;
+	local $ENV{ODBCINI} = "$directory/odbc.ini";
+	my $user = `id -un`;
+	chomp $user;
+	append_to_file("$directory/odbcinst.ini", "[postgres]\nDriver = $driver\n");
+	append_to_file("$directory/odbc.ini", "[models]\nDriver = postgres\nServername = " . $node->host . "\nPort = " . $node->port
+		. "\nDatabase = postgres\nUsername = $user\n");
+	$node->safe_psql('postgres', q{SELECT FROM many_models.score_many_models('bench', 't', 'scored')});
+	my $ask = sub {
+		my ($sql) = @_;
+		my ($out, $err);
+		IPC::Run::run([ 'isql', '-b', '-x0x7c', 'models' ], '<', \"$sql\n", '>', \$out, '2>', \$err);
+		return $out =~ s/\r?\n\z//r;
+	};
+	is($ask->(q{SELECT count(*), count(prediction), min(model_version) FROM scored}), '900|900|1', 'ODBC: the predictions table');
+	is($ask->(q{SELECT n_rows, round(cast(r2 AS numeric), 2), mase FROM many_models.metrics WHERE model_set = 'bench' AND split = 'holdout' ORDER BY model_id LIMIT 1}) =~ /^\d+\|[01]\.\d\d\|$/,
+		1, 'ODBC: numbers and NULL of a view');
+	is($ask->(q{SELECT partition_key FROM many_models.models WHERE model_set = 'bench' ORDER BY model_id LIMIT 1}) =~ /^\{"g": \d+\}$/,
+		1, 'ODBC: a partition key');
+	is($ask->(q{SELECT status, trained FROM many_models.train_many_models('bench', workers => 1)}), 'succeeded|30', 'ODBC: training');
+	like($ask->(q{SELECT many_models.predict('bench', '{"g": 3}', '{"x": 2}')}), qr/^(8|9|10)(\.\d+)?$/, 'ODBC: a prediction');
+}
+
 $node->stop;
 done_testing();
