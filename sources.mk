@@ -1,6 +1,6 @@
 # The one list of sources; CMakeLists.txt and Makefile.pgxs both read it (name = space-separated, one logical line).
 CORE_SOURCES = src/core/codec/crc32c.cpp src/core/codec/linear_model.cpp src/core/learners/cross_validation.cpp src/core/learners/group_rows.cpp src/core/learners/group_trainer.cpp src/core/learners/inference.cpp src/core/learners/linear.cpp src/core/learners/linear_path.cpp src/core/learners/row_design.cpp src/core/numeric/cholesky.cpp src/core/numeric/condition.cpp src/core/numeric/gram.cpp src/core/numeric/moments.cpp src/core/selection/metrics.cpp
-MODULE_SOURCES = src/pg/module.cpp src/pg/settings.cpp src/pg/source.cpp src/pg/learner_options.cpp src/pg/feature_reader.cpp src/wall/wall.cpp \
+MODULE_SOURCES = src/pg/module.cpp src/pg/settings.cpp src/pg/session_settings.cpp src/pg/source.cpp src/pg/learner_options.cpp src/pg/feature_reader.cpp src/wall/wall.cpp \
   src/registry/registry.cpp src/registry/key_text.cpp src/registry/pipeline.cpp \
   src/engine/key_image.cpp src/engine/group_table.cpp src/engine/exchange.cpp src/engine/levels.cpp src/engine/progress.cpp src/engine/sink.cpp \
   src/engine/fit_session.cpp src/engine/fit_phase.cpp src/engine/fit_processes.cpp src/engine/train_options.cpp src/engine/train_spec.cpp src/engine/collect.cpp src/engine/set_view.cpp \

@@ -16,6 +16,7 @@ namespace many::engine {
 
 namespace {
 
+constexpr const char* kParents[] = {"model_store", "failure_store"};
 constexpr int kBatch = 500;  // tuples of one multi-insert
 constexpr int kModelColumns = 10;
 constexpr int kFailureColumns = 10;
@@ -34,6 +35,7 @@ struct Target {
 struct Collector {
     RunSegment* segment;
     RunSpec* spec;
+    ResultStorage storage;
     Collected collected;
     KeyCodec codec;
     registry::KeyColumn* columns;
@@ -65,15 +67,7 @@ void open_target(Target* target, const char* parent, int64 storage) {
     target->bulk = storage != 0;
     target->command = GetCurrentCommandId(true);
     const char* name = psprintf("%s_shared", parent);
-    if (target->bulk) {
-        name = own_partition(parent, storage);
-        execute(
-            psprintf("CREATE TABLE many_models.%s (LIKE many_models.%s INCLUDING DEFAULTS "
-                     "INCLUDING STORAGE INCLUDING CONSTRAINTS, CHECK (storage "
-                     "OPERATOR(pg_catalog.=) " INT64_FORMAT "::pg_catalog.int8))",
-                     name, parent, storage));
-        target->command = GetCurrentCommandId(true);
-    }
+    if (target->bulk) name = own_partition(parent, storage);
     target->relation = table_open(registry_oid(name), RowExclusiveLock);
     if (target->bulk)
         for (int i = 0; i < kBatch; i++)
@@ -118,16 +112,24 @@ constexpr Index kIndexes[] = {{"model_store", "key_idx", "run_id, key_hash"},
                               {"model_store", "id_idx", "model_id"},
                               {"failure_store", "run_idx", "run_id"}};
 
-void close_target(Target* target, const char* parent, int64 storage) {
+void close_target(Target* target) {
     flush_target(target);
-    if (!target->bulk) {
-        table_close(target->relation, NoLock);
-        return;
+    if (target->bulk) {
+        for (int i = 0; i < kBatch; i++) ExecDropSingleTupleTableSlot(target->slots[i]);
+        table_finish_bulk_insert(target->relation, TABLE_INSERT_SKIP_FSM);
     }
-    for (int i = 0; i < kBatch; i++) ExecDropSingleTupleTableSlot(target->slots[i]);
-    table_finish_bulk_insert(target->relation, TABLE_INSERT_SKIP_FSM);
     table_close(target->relation, NoLock);
-    CommandCounterIncrement();
+}
+
+void create_partition(const char* parent, int64 storage) {
+    execute(
+        psprintf("CREATE TABLE many_models.%s (LIKE many_models.%s INCLUDING DEFAULTS "
+                 "INCLUDING STORAGE INCLUDING CONSTRAINTS, CHECK (storage "
+                 "OPERATOR(pg_catalog.=) " INT64_FORMAT "::pg_catalog.int8))",
+                 own_partition(parent, storage), parent, storage));
+}
+
+void publish_partition(const char* parent, int64 storage) {
     const char* name = own_partition(parent, storage);
     for (const Index& index : kIndexes)
         if (strcmp(index.parent, parent) == 0)
@@ -296,14 +298,24 @@ char* own_partition(const char* parent, int64 run_id) {
     return psprintf("%s_r" INT64_FORMAT, parent, run_id);
 }
 
-Collector* open_collector(RunSegment* segment, const TrainPlan* plan, bool own_partitions,
+void create_result_partitions(int64 storage) {
+    for (const char* parent : kParents) create_partition(parent, storage);
+}
+
+void publish_result_partitions(int64 storage) {
+    CommandCounterIncrement();
+    for (const char* parent : kParents) publish_partition(parent, storage);
+}
+
+Collector* open_collector(RunSegment* segment, const TrainPlan* plan, ResultStorage storage,
                           int64 ids) {
     registry::RegistryRights rights;
     auto* c = (Collector*)palloc0(sizeof(Collector));
     const int n_keys = plan->spec->n_keys;
     c->segment = segment;
     c->spec = plan->spec;
-    c->collected.storage = own_partitions ? segment->run_id : 0;
+    c->storage = storage;
+    c->collected.storage = storage == ResultStorage::shared ? 0 : segment->run_id;
     c->collected.nullable_keys = (bool*)palloc0(sizeof(bool) * (Size)(n_keys + 1));
     c->buffer_bytes = 64 * 1024;
     c->buffer = (char*)palloc(c->buffer_bytes);
@@ -317,6 +329,7 @@ Collector* open_collector(RunSegment* segment, const TrainPlan* plan, bool own_p
         AllocSetContextCreate(CurrentMemoryContext, "many_models collect", ALLOCSET_DEFAULT_SIZES);
     registry::enter_registry(&rights);
     take_ids(c, ids);
+    if (storage == ResultStorage::own) create_result_partitions(segment->run_id);
     open_target(&c->models, "model_store", c->collected.storage);
     open_target(&c->failures, "failure_store", c->collected.storage);
     registry::leave_registry(&rights);
@@ -358,8 +371,9 @@ void close_collector(Collector* c, Collected* collected) {
         BufFileClose(c->overflow);
     }
     registry::enter_registry(&rights);
-    close_target(&c->models, "model_store", c->collected.storage);
-    close_target(&c->failures, "failure_store", c->collected.storage);
+    close_target(&c->models);
+    close_target(&c->failures);
+    if (c->storage == ResultStorage::own) publish_result_partitions(c->collected.storage);
     registry::leave_registry(&rights);
     MemoryContextDelete(c->row_context);
     *collected = c->collected;

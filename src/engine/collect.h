@@ -18,15 +18,27 @@ struct Collected {
 // indexed once, analysed, attached.
 struct Collector;
 
+enum class ResultStorage : uint8 {
+    shared,
+    own,    // made by open_collector, published by close_collector
+    begun,  // made before, published later: a run that commits in between
+};
+
 // `ids` model ids are taken at once: in parallel mode a sequence cannot be asked. Results beyond
 // them wait in a temporary file for close_collector.
-Collector* open_collector(RunSegment* segment, const TrainPlan* plan, bool own_partitions,
+Collector* open_collector(RunSegment* segment, const TrainPlan* plan, ResultStorage storage,
                           int64 ids);
 void collect_result(Collector* collector, const ResultHeader* header, const char* body);
 // Results in the files of buckets first .. last - 1 (results_in_files).
 void collect_files(Collector* collector, int first, int last);
 // Outside of parallel mode.
 void close_collector(Collector* collector, Collected* collected);
+
+// The partitions of a run that commits in between, as the registry's owner. Until they are published
+// they are tables of their own, which no view reads.
+void create_result_partitions(int64 storage);
+// Indexes, attaches, analyses.
+void publish_result_partitions(int64 storage);
 
 // A sink that writes one file per bucket, "r<bucket>".
 ResultSink* results_in_files(RunSegment* segment);

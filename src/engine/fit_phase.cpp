@@ -490,8 +490,11 @@ void fit_results_to(BucketWork* work, ResultSink* results) {
 }
 
 bool fit_next_bucket(BucketWork* work) {
-    const uint32 bucket = pg_atomic_fetch_add_u32(&work->segment->next_bucket, 1);
-    if (bucket >= (uint32)work->segment->n_buckets) return false;
+    uint32 bucket;
+    do {
+        bucket = pg_atomic_fetch_add_u32(&work->segment->next_bucket, 1);
+        if (bucket >= (uint32)work->segment->bucket_end) return false;
+    } while (work->segment->bucket_done[bucket]);
     work->bucket = (int)bucket;
     process_bucket(work);
     if (work->reports) report_progress(work->segment);

@@ -161,6 +161,8 @@ int fit_in_parallel(BucketWork* work, RunSegment* segment, dsm_handle run, int w
 
 // --- The run --------------------------------------------------------------------------------------
 
+}  // namespace
+
 void check_failures(RunSegment* segment, double max_failed_fraction) {
     const uint64 failed = pg_atomic_read_u64(&segment->groups_failed);
     const uint64 groups = failed + pg_atomic_read_u64(&segment->groups_trained) +
@@ -173,6 +175,8 @@ void check_failures(RunSegment* segment, double max_failed_fraction) {
                     errdetail("Nothing of the run is kept."),
                     errhint("Train with max_failed_fraction 1 and read many_models.failures.")));
 }
+
+namespace {
 
 uint64 groups_done(RunSegment* segment) {
     return pg_atomic_read_u64(&segment->groups_trained) +
@@ -218,7 +222,8 @@ void fit_and_collect(dsm_segment* mapped, const TrainPlan* plan, int workers, Co
                          first_groups * (uint64)segment->n_buckets > (uint64)kOwnPartitionGroups;
     if (at_once) {
         const uint64 expected = first_groups * (uint64)segment->n_buckets;
-        session.collector = open_collector(segment, plan, true, (int64)(expected + expected / 16));
+        session.collector = open_collector(segment, plan, ResultStorage::own,
+                                           (int64)(expected + expected / 16));
         collect_files(session.collector, 0, 1);
         session.sink.put = put_in_registry;
         session.sink.idle = look_at_queues;
@@ -240,13 +245,54 @@ void fit_and_collect(dsm_segment* mapped, const TrainPlan* plan, int workers, Co
     set_phase(segment, Phase::collecting);
     (void)process_slot(segment, Activity::inserting);
     if (!at_once) {
-        const bool own_partitions = (int64)groups_done(segment) > kOwnPartitionGroups;
-        session.collector = open_collector(segment, plan, own_partitions, 0);
+        const bool many = (int64)groups_done(segment) > kOwnPartitionGroups;
+        session.collector =
+            open_collector(segment, plan, many ? ResultStorage::own : ResultStorage::shared, 0);
         collect_files(session.collector, 0, segment->n_buckets);
     }
     close_collector(session.collector, collected);
     AtEOXact_GUC(true, guc_level);
     summary->collect_seconds = seconds_since(collect_start);
+}
+
+void fit_slice(dsm_segment* mapped, const TrainPlan* plan, int workers, int from, int to,
+               Collected* collected, FitSummary* summary) {
+    auto* segment = (RunSegment*)dsm_segment_address(mapped);
+    const TimestampTz start = GetCurrentTimestamp();
+    const int guc_level = NewGUCNestLevel();
+    SessionResults session = {};
+    const uint64 groups_before = groups_done(segment);
+    set_phase(segment, Phase::fitting);
+    set_text_formats();
+    pg_atomic_write_u32(&segment->next_bucket, (uint32)from);
+    segment->bucket_end = to;
+    const int scanned_by = (int)pg_atomic_read_u32(&segment->n_processes);
+    if (scanned_by > summary->processes) summary->processes = scanned_by;
+
+    BucketWork* work = fit_begin(segment, results_in_files(segment));
+    (void)fit_next_bucket(work);
+    const uint64 expected = (groups_done(segment) - groups_before) * (uint64)(to - from);
+    session.collector = open_collector(segment, plan, ResultStorage::begun,
+                                       (int64)(expected + expected / 16));
+    collect_files(session.collector, from, to);
+    session.sink.put = put_in_registry;
+    session.sink.idle = look_at_queues;
+    fit_results_to(work, &session.sink);
+    if (workers > 1 && to - from > 1 && worth_workers(segment, seconds_since(start))) {
+        const int processes =
+            fit_in_parallel(work, segment, dsm_segment_handle(mapped), workers, true, &session);
+        if (processes > summary->processes) summary->processes = processes;
+    } else {
+        while (fit_next_bucket(work)) {
+        }
+    }
+    fit_end(work);
+    summary->fit_seconds += seconds_since(start);
+    const TimestampTz collect_start = GetCurrentTimestamp();
+    set_phase(segment, Phase::collecting);
+    close_collector(session.collector, collected);
+    AtEOXact_GUC(true, guc_level);
+    summary->collect_seconds += seconds_since(collect_start);
 }
 
 }  // namespace many::engine

@@ -17,4 +17,12 @@ struct FitSummary {
 void fit_and_collect(dsm_segment* mapped, const TrainPlan* plan, int workers, Collected* collected,
                      FitSummary* summary);
 
+// A part of it, of a run that commits in between: fits the buckets [from, to) that are not done yet,
+// puts the results into partitions that were made before, adds to the summary.
+void fit_slice(dsm_segment* mapped, const TrainPlan* plan, int workers, int from, int to,
+               Collected* collected, FitSummary* summary);
+
+// The error of which fit_and_collect speaks.
+void check_failures(RunSegment* segment, double max_failed_fraction);
+
 }  // namespace many::engine

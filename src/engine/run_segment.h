@@ -110,9 +110,12 @@ struct RunSegment {
     double estimated_rows;
     int32 workers;
     int32 n_buckets;
+    int32 bucket_end;  // the fit phase goes so far
     uint32 spec_offset;
+    bool bucket_done[kMaxBuckets];  // before the run went on: the sink drops their rows
 
     pg_atomic_uint32 phase;
+    pg_atomic_uint32 wish;  // of other sessions, for a background run: see background.h
     pg_atomic_uint32 n_processes;  // of the sink; numbers their files
     pg_atomic_uint32 next_bucket;  // of the fit phase
     pg_atomic_uint64 rows_read;

@@ -36,6 +36,7 @@ struct Batch {
     uint32 used;
     uint32 n;
     bool sparse;  // its groups come by with few rows each: straight to the file
+    bool done;    // its groups were fitted before the run went on: rows are only counted
 };
 
 // Either a live sink (of this process) or the summary of finished ones.
@@ -99,6 +100,8 @@ void make_batches(Sink* sink) {
     sink->batch_bytes = share < kMaxBatchBytes ? share : kMaxBatchBytes;
     if (sink->batch_bytes < smallest) sink->batch_bytes = smallest;
     sink->batches = (Batch*)palloc0(sizeof(Batch) * n_buckets);
+    for (Size i = 0; i < n_buckets; i++)
+        sink->batches[i].done = sink->segment->bucket_done[i];
     const Size most =
         sink->batch_bytes /
             (sizeof(ChunkHeader) + 8 +
@@ -399,6 +402,7 @@ void add_chunk(Sink* sink, int bucket, char* place, uint64 hash, ChunkKind kind,
                Size payload_bytes) {
     Batch* batch = &sink->batches[bucket];
     const uint32 key_length = sink->codec.length;
+    if (unlikely(batch->done)) return;
     ChunkHeader header = {};
     header.hash = hash;
     header.n = 1;

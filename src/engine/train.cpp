@@ -1,14 +1,13 @@
 // train_many_models: the run from the session's side. The state diagram is in README.md.
 #include "pg/server.h"
 
-#include "engine/fit_processes.h"
+#include "engine/train.h"
+
 #include "engine/progress.h"
 #include "engine/set_view.h"
-#include "engine/train_spec.h"
 #include "pg/settings.h"
 
 extern "C" {
-#include "commands/sequence.h"
 #include "executor/nodeAgg.h"
 #include "nodes/plannodes.h"
 #include "optimizer/cost.h"
@@ -24,19 +23,13 @@ namespace {
 
 constexpr double kBucketBytes = 8.0 * 1024 * 1024;
 
-struct Run {
-    TrainPlan* plan;
-    dsm_segment* mapped;
-    RunSegment* segment;
-    int64 token;
-    int version;
-    double scan_seconds;
-    FitSummary fit;
-};
+}  // namespace
 
 double seconds_between(TimestampTz from, TimestampTz to) {
     return (double)(to - from) / 1e6;
 }
+
+namespace {
 
 // Rows the scan is expected to read: the planner's estimate below the aggregate.
 double estimated_rows(SPIPlanPtr plan) {
@@ -69,6 +62,8 @@ int choose_buckets(const RunSpec* spec, double rows, int workers) {
     return buckets;
 }
 
+}  // namespace
+
 void create_segment(Run* run, const char* model_set, int64 run_id, int workers) {
     const RunSpec* spec = run->plan->spec;
     const Size head = MAXALIGN(sizeof(RunSegment));
@@ -96,6 +91,7 @@ void create_segment(Run* run, const char* model_set, int64 run_id, int workers) 
         pg_atomic_init_u64(counter, 0);
     for (auto& bytes : segment->bucket_bytes) pg_atomic_init_u64(&bytes, 0);
     pg_atomic_init_u32(&segment->phase, (uint32)Phase::starting);
+    pg_atomic_init_u32(&segment->wish, 0);
     pg_atomic_init_u32(&segment->n_processes, 0);
     pg_atomic_init_u32(&segment->next_bucket, 0);
     pg_atomic_init_u32(&segment->rescans, 0);
@@ -113,6 +109,8 @@ void create_segment(Run* run, const char* model_set, int64 run_id, int workers) 
     run->segment = segment;
 }
 
+namespace {
+
 void set_parallelism(int workers) {
     char value[16];
     pg_snprintf(value, sizeof value, "%d", workers - 1);
@@ -122,6 +120,8 @@ void set_parallelism(int workers) {
     (void)set_config_option("parallel_leader_participation", "on", PGC_USERSET, PGC_S_SESSION,
                             GUC_ACTION_SAVE, true, 0, false);
 }
+
+}  // namespace
 
 // Runs the source query into the sink. The query must not change anything: it runs read-only.
 void scan_source(Run* run, int workers) {
@@ -133,7 +133,10 @@ void scan_source(Run* run, int workers) {
     if (plan == nullptr) elog(ERROR, "could not plan the scan: %d", SPI_result);
     run->segment->estimated_rows = estimated_rows(plan);
     run->segment->n_buckets =
-        choose_buckets(run->plan->spec, run->segment->estimated_rows, workers);
+        run->fixed_buckets > 0
+            ? run->fixed_buckets
+            : choose_buckets(run->plan->spec, run->segment->estimated_rows, workers);
+    run->segment->bucket_end = run->segment->n_buckets;
     set_phase(run->segment, Phase::scanning);
     PG_TRY();
     {
@@ -187,12 +190,16 @@ registry::ModelSet* claim_model_set(const TrainArguments* a) {
     return set;
 }
 
+namespace {
+
 bool same_strings(char** a, int n_a, char** b, int n_b) {
     if (n_a != n_b) return false;
     for (int i = 0; i < n_a; i++)
         if (strcmp(a[i], b[i]) != 0) return false;
     return true;
 }
+
+}  // namespace
 
 void require_same_partition(const registry::ModelSet* set, const TrainArguments* a) {
     if (same_strings(set->partition_by, set->n_keys, a->partition_by, a->n_keys)) return;
@@ -205,6 +212,8 @@ void require_same_partition(const registry::ModelSet* set, const TrainArguments*
                     errhint("Train another model set for another partition key, or drop this one "
                             "with many_models.drop_models.")));
 }
+
+namespace {
 
 ArrayType* type_names(const Oid* types, int n) {
     char** names = (char**)palloc(sizeof(char*) * (Size)(n + 1));
@@ -253,6 +262,8 @@ Datum interval_between(TimestampTz from, TimestampTz to) {
     interval->time = to - from;
     return IntervalPGetDatum(interval);
 }
+
+}  // namespace
 
 Datum bool_array(const bool* values, int n) {
     auto* elements = (Datum*)palloc(sizeof(Datum) * (Size)(n + 1));
@@ -335,6 +346,8 @@ void record_run(const Run* run, const Collected* collected, TimestampTz finished
     registry::leave_registry(&rights);
 }
 
+namespace {
+
 Datum summary_datum(FunctionCallInfo fcinfo, const Run* run, const Collected* collected,
                     TimestampTz finished) {
     TupleDesc descriptor;
@@ -356,7 +369,9 @@ Datum summary_datum(FunctionCallInfo fcinfo, const Run* run, const Collected* co
     return HeapTupleGetDatum(heap_form_tuple(BlessTupleDesc(descriptor), values, nulls));
 }
 
-void read_arguments(FunctionCallInfo fcinfo, TrainArguments* a) {
+}  // namespace
+
+void read_train_arguments(FunctionCallInfo fcinfo, TrainArguments* a) {
     const auto text_at = [fcinfo](int i) {
         return PG_ARGISNULL(i) ? nullptr : text_to_cstring(PG_GETARG_TEXT_PP(i));
     };
@@ -393,8 +408,6 @@ void describe_run_in_errors(void* argument) {
                    run->segment->model_set);
 }
 
-}  // namespace
-
 }  // namespace many::engine
 
 extern "C" {
@@ -413,7 +426,7 @@ Datum many_train_many_models(PG_FUNCTION_ARGS) {
     PreventCommandDuringRecovery("train_many_models()");
     PreventCommandIfReadOnly("train_many_models()");
     MemoryContext caller = CurrentMemoryContext;
-    engine::read_arguments(fcinfo, &arguments);
+    engine::read_train_arguments(fcinfo, &arguments);
     registry::hold_extension();
     if (SPI_connect() != SPI_OK_CONNECT) elog(ERROR, "SPI_connect failed");
     registry::ModelSet* stored = arguments.model_set == nullptr
@@ -430,9 +443,7 @@ Datum many_train_many_models(PG_FUNCTION_ARGS) {
     run.plan->spec->budget_bytes = many::pg::memory_budget_bytes();
 
     const int workers = arguments.workers;
-    const Oid sequence = get_relname_relid("run_id_seq", get_namespace_oid("many_models", false));
-    engine::create_segment(&run, run.plan->arguments.model_set, nextval_internal(sequence, false),
-                           workers);
+    engine::create_segment(&run, run.plan->arguments.model_set, registry::new_run_id(), workers);
     context.callback = engine::describe_run_in_errors;
     context.arg = &run;
     context.previous = error_context_stack;

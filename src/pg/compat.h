@@ -44,4 +44,23 @@ inline LocalTransactionId local_transaction() {
 #endif
 }
 
+// get_guc_variables tells their number since 16.
+inline struct config_generic** all_settings(int* n) {
+#if PG_VERSION_NUM >= 160000
+    return get_guc_variables(n);
+#else
+    *n = GetNumConfigOptions();
+    return get_guc_variables();
+#endif
+}
+
+// Since 17 a background worker may work for a role that cannot log in.
+#if PG_VERSION_NUM >= 170000
+constexpr bool kWorkersNeedLogin = false;
+constexpr uint32 kWorkerConnection = BGWORKER_BYPASS_ROLELOGINCHECK;
+#else
+constexpr bool kWorkersNeedLogin = true;
+constexpr uint32 kWorkerConnection = 0;
+#endif
+
 }  // namespace many::pg

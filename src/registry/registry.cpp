@@ -10,12 +10,15 @@ extern "C" {
 
 extern "C" {
 #include "catalog/pg_extension.h"
+#include "commands/sequence.h"
 #include "storage/lmgr.h"
 }
 
 namespace many::registry {
 
 namespace {
+
+int64 assigned_run_id = 0;
 
 Oid registry_relation(const char* name) {
     const Oid schema = get_namespace_oid("many_models", false);
@@ -185,6 +188,16 @@ TrainingRun* find_training_run(const char* model_set, int version) {
     run->target = column_string(12);
     run->time_column = column_string(13);
     return run;
+}
+
+int64 new_run_id() {
+    const int64 run_id = assigned_run_id;
+    assigned_run_id = 0;
+    return run_id != 0 ? run_id : nextval_internal(registry_relation("run_id_seq"), false);
+}
+
+void assign_run_id(int64 run_id) {
+    assigned_run_id = run_id;
 }
 
 void announce_models_changed() {

@@ -73,6 +73,11 @@ struct TrainingRun {
 // there is.
 TrainingRun* find_training_run(const char* model_set, int version);
 
+// The id of the run that begins: the one assigned to this process, once, or the next of the sequence.
+int64 new_run_id();
+// For a background worker, whose run has its id before it begins.
+void assign_run_id(int64 run_id);
+
 // Tells every session's model cache that models of some set changed, at commit.
 void announce_models_changed();
 

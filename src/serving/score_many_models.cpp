@@ -15,7 +15,6 @@
 #include "serving/score_table.h"
 
 extern "C" {
-#include "commands/sequence.h"
 #include "nodes/plannodes.h"
 #include "tcop/utility.h"
 #include "utils/plancache.h"
@@ -257,8 +256,7 @@ void score(const ScoreArguments* a, ScoreSpec* spec, ScoreRun* run, TimestampTz*
     if (run->groups == 0)
         (void)require_models(spec->run->model_set, spec->run->version, spec->run->storage,
                              spec->run->run_id);
-    run->run_id = nextval_internal(
-        get_relname_relid("run_id_seq", get_namespace_oid("many_models", false)), false);
+    run->run_id = registry::new_run_id();
     prepare_predictions(&table, spec, a->into_table, a->replace);
     create_run_partition(&table, run->run_id);
     run_query(spec, score_receiver_create(spec, table.partition, run->run_id, run->started),

@@ -1,0 +1,42 @@
+// A training run as the process sees it that leads it: the session of train_many_models, or the
+// background worker of start_training. Phases in the order of their calls; see README.md.
+#pragma once
+
+#include "engine/fit_processes.h"
+#include "engine/train_spec.h"
+
+namespace many::engine {
+
+struct Run {
+    TrainPlan* plan;
+    dsm_segment* mapped;
+    RunSegment* segment;
+    int64 token;
+    int version;
+    int fixed_buckets;  // of a run that goes on: as many as it began with; 0: to be chosen
+    double scan_seconds;
+    FitSummary fit;
+};
+
+double seconds_between(TimestampTz from, TimestampTz to);
+
+// The arguments of train_many_models and start_training.
+void read_train_arguments(FunctionCallInfo fcinfo, TrainArguments* arguments);
+
+// The set's row, locked; made if there is none. Another session that makes the same set at the same
+// time is waited for.
+registry::ModelSet* claim_model_set(const TrainArguments* arguments);
+void require_same_partition(const registry::ModelSet* set, const TrainArguments* arguments);
+
+void create_segment(Run* run, const char* model_set, int64 run_id, int workers);
+// Runs the source query into the sink, read-only.
+void scan_source(Run* run, int workers);
+// Writes the run's row and the set's new definition and version.
+void record_run(const Run* run, const Collected* collected, TimestampTz finished);
+
+Datum bool_array(const bool* values, int n);
+
+// errcontext callback; argument: a Run.
+void describe_run_in_errors(void* argument);
+
+}  // namespace many::engine
