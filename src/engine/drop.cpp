@@ -2,6 +2,7 @@
 // partition; those of small runs are deleted from the shared one.
 #include "pg/server.h"
 
+#include "engine/background_store.h"
 #include "engine/collect.h"
 #include "registry/registry.h"
 
@@ -94,6 +95,7 @@ Datum many_drop_models(PG_FUNCTION_ARGS) {
         ereport(ERROR, (errcode(ERRCODE_UNDEFINED_OBJECT),
                         errmsg("model set \"%s\" does not exist", name)));
     registry::require_set_owner(set);
+    if (PG_ARGISNULL(1)) many::engine::drop_background_runs(name);
     registry::RegistryRights rights;
     registry::enter_registry(&rights);
     const int64 models = many::engine::drop_version(name, PG_ARGISNULL(1) ? 0 : PG_GETARG_INT32(1));

@@ -5,6 +5,7 @@
 int many_max_workers = 4;
 int many_memory_budget_kb = 256 * 1024;
 int many_progress_interval_ms = 5000;
+int many_commit_interval_ms = 10000;
 int many_model_cache_kb = 64 * 1024;
 
 namespace many::pg {
@@ -22,6 +23,11 @@ void define_settings() {
     DefineCustomIntVariable("many_models.progress_interval",
                             "Time between progress messages of a run.", "0 means none.",
                             &many_progress_interval_ms, 5000, 0, 86400 * 1000, PGC_USERSET,
+                            GUC_UNIT_MS, nullptr, nullptr, nullptr);
+    DefineCustomIntVariable("many_models.commit_interval",
+                            "Time between the commits of a background training.",
+                            "What is committed need not be done again after a crash or a pause.",
+                            &many_commit_interval_ms, 10000, 0, 86400 * 1000, PGC_USERSET,
                             GUC_UNIT_MS, nullptr, nullptr, nullptr);
     DefineCustomIntVariable("many_models.model_cache_size",
                             "Memory for models that predict() keeps in a session.", nullptr,

@@ -4,6 +4,7 @@
 extern int many_max_workers;           // processes of one run, the session's own included
 extern int many_memory_budget_kb;      // per process of a run
 extern int many_progress_interval_ms;  // between progress NOTICEs; 0: none
+extern int many_commit_interval_ms;    // of a background training
 extern int many_model_cache_kb;        // of predict(), per session
 
 namespace many::pg {

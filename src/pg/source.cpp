@@ -106,7 +106,9 @@ Source* describe_source(const char* text, const char* argument) {
         source->from_clause = from_clause;
     }
     char* query = psprintf("SELECT * FROM %s AS s", source->from_clause);
+    MemoryContext context = CurrentMemoryContext;
     SPIPlanPtr plan = SPI_prepare(query, 0, nullptr);
+    MemoryContextSwitchTo(context);  // SPI leaves its own, which ends with the connection
     if (plan == nullptr)
         ereport(ERROR, (errcode(ERRCODE_INTERNAL_ERROR), errmsg("could not plan %s", argument)));
     auto* cached = linitial_node(CachedPlanSource, SPI_plan_get_plan_sources(plan));
