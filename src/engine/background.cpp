@@ -160,6 +160,7 @@ void work(BackgroundRow* row, MemoryContext context) {
         EmitErrorReport();
         AbortOutOfAnyTransaction();
         FlushErrorState();
+        release_segment();
         QueryCancelPending = false;
         RESUME_INTERRUPTS();
         settle_error(row, error, wish);

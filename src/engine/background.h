@@ -36,6 +36,8 @@ void require_run_owner(const BackgroundRow* row);
 
 // The training itself, in the worker: transactions of its own. False: paused.
 bool train_in_background(BackgroundRow* row, RunSegment** segment);
+// Gives up the run's segment, and with it its temporary files, if it has one.
+void release_segment();
 
 // A transaction of the worker, with an SPI connection and a snapshot.
 void begin_step(const BackgroundRow* row, const char* doing);

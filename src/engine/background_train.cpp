@@ -16,6 +16,8 @@ namespace many::engine {
 
 namespace {
 
+dsm_segment* held_segment = nullptr;
+
 struct BackgroundTraining {
     BackgroundRow* row;
     Run run;
@@ -110,6 +112,7 @@ void plan_run(BackgroundTraining* t) {
     if (t->row->n_buckets > 0) require_same_columns(t);
     create_segment(&t->run, t->row->model_set, t->row->run_id, t->workers);
     dsm_pin_mapping(t->run.mapped);
+    held_segment = t->run.mapped;
     adopt_stored_progress(t);
     MemoryContextSwitchTo(old);
     write_segment(&t->run);
@@ -244,7 +247,19 @@ void publish(BackgroundTraining* t) {
     end_step();
 }
 
+// Before the server's own: deleting the files counts them in the statistics, which end with it. The
+// transaction first: its parallel workers use the segment.
+void release_at_exit(int, Datum) {
+    AbortOutOfAnyTransaction();
+    release_segment();
+}
+
 }  // namespace
+
+void release_segment() {
+    if (held_segment != nullptr) dsm_detach(held_segment);
+    held_segment = nullptr;
+}
 
 bool train_in_background(BackgroundRow* row, RunSegment** segment) {
     auto* t = (BackgroundTraining*)MemoryContextAllocZero(TopMemoryContext,
@@ -263,14 +278,15 @@ bool train_in_background(BackgroundRow* row, RunSegment** segment) {
     context.arg = &t->run;
     context.previous = error_context_stack;
     error_context_stack = &context;
+    before_shmem_exit(release_at_exit, (Datum)0);
     plan_run(t);
     *segment = t->run.segment;
     scan(t);
     const bool done = fit_slices(t);
     if (done) publish(t);
     error_context_stack = context.previous;
-    dsm_detach(t->run.mapped);
     *segment = nullptr;
+    release_segment();
     return done;
 }
 
