@@ -242,7 +242,7 @@ void write_progress(const Run* run, const Collected* collected, int64 rows_skipp
                        Int64GetDatum(collected->failed),
                        Int64GetDatum(collected->skipped),
                        Int64GetDatum(rows_skipped),
-                       Int32GetDatum(run->workers),
+                       Int32GetDatum(run->fit.processes),
                        bool_array(collected->nullable_keys, run->plan->arguments.n_keys)};
     (void)execute_as_owner(
         "UPDATE many_models.background_store SET buckets_done = $2, trained = $3, failed = $4, "

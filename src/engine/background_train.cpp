@@ -3,6 +3,7 @@
 
 #include "engine/background.h"
 
+#include "engine/fit_processes.h"
 #include "engine/progress.h"
 #include "engine/run_lock.h"
 #include "engine/set_view.h"
@@ -74,13 +75,16 @@ void require_same_columns(const BackgroundTraining* t) {
 void adopt_stored_progress(BackgroundTraining* t) {
     const BackgroundRow* row = t->row;
     RunSegment* segment = t->run.segment;
-    init_collected(t->run.plan, row->run_id, &t->collected);
+    t->collected.storage = row->run_id;
+    t->collected.nullable_keys =
+        (bool*)palloc0(sizeof(bool) * (Size)(t->run.plan->spec->n_keys + 1));
     if (row->started_at != 0) segment->started_at = row->started_at;
     if (row->n_buckets == 0) return;
     t->stores = true;
     t->run.fixed_buckets = row->n_buckets;
     for (int i = 0; i < row->n_buckets && i < kMaxBuckets; i++)
         segment->bucket_done[i] = row->buckets_done[i];
+    t->run.fit.processes = row->processes;
     t->collected.trained = row->trained;
     t->collected.failed = row->failed;
     t->collected.skipped = row->skipped;
@@ -147,33 +151,25 @@ int slice_end(const BackgroundTraining* t, int from) {
     return to;
 }
 
-void fit_slice(BackgroundTraining* t, int from, int to) {
+void store_slice(BackgroundTraining* t, int from, int to) {
     Run* run = &t->run;
     RunSegment* segment = run->segment;
-    registry::RegistryRights rights;
+    Collected slice;
     begin_step(t->row, "fitting");
     publish_run(dsm_segment_handle(run->mapped));
     const TimestampTz start = GetCurrentTimestamp();
-    pg_atomic_write_u32(&segment->next_bucket, (uint32)from);
-    segment->bucket_end = to;
-    const int processes = run->workers;
-    fit_groups(run, t->workers);
-    if (processes > run->workers) run->workers = processes;
-    const TimestampTz fitted = GetCurrentTimestamp();
-    set_phase(segment, Phase::collecting);
-    registry::enter_registry(&rights);
-    // Buckets that were done before have no results here.
-    collect_buckets(segment, run->plan, &t->collected, from, to);
-    registry::leave_registry(&rights);
+    fit_slice(run->mapped, run->plan, t->workers, from, to, &slice, &run->fit);
+    t->collected.trained += slice.trained;
+    t->collected.failed += slice.failed;
+    t->collected.skipped += slice.skipped;
+    for (int i = 0; i < run->plan->spec->n_keys; i++)
+        if (slice.nullable_keys[i]) t->collected.nullable_keys[i] = true;
     for (int i = from; i < to; i++) segment->bucket_done[i] = true;
     write_progress(run, &t->collected,
                    (int64)(pg_atomic_read_u64(&segment->rows_skipped) - t->skipped_by_scan));
     end_step();
-    const TimestampTz stored = GetCurrentTimestamp();
-    run->fit_seconds += seconds_between(start, fitted);
-    run->collect_seconds += seconds_between(fitted, stored);
     // The next slice takes about as long as many_models.commit_interval says.
-    const double seconds = seconds_between(start, stored);
+    const double seconds = seconds_between(start, GetCurrentTimestamp());
     const double wanted = many_commit_interval_ms / 1000.0;
     double width = t->width * (seconds > 0 ? wanted / seconds : 4.0);
     if (width > t->width * 4.0) width = t->width * 4.0;
@@ -189,7 +185,7 @@ bool fit_slices(BackgroundTraining* t) {
         if ((Wish)pg_atomic_read_u32(&segment->wish) == Wish::pause) return false;
         bool any = false;
         for (int i = from; i < to; i++) any = any || !segment->bucket_done[i];
-        if (any) fit_slice(t, from, to);
+        if (any) store_slice(t, from, to);
         from = to;
     }
     return true;
@@ -226,7 +222,7 @@ void publish(BackgroundTraining* t) {
     set_phase(run->segment, Phase::collecting);
     const registry::ModelSet* set = require_set(t, true);
     require_same_partition(set, &run->plan->arguments);
-    check_failures(run);
+    check_failures(run->segment, run->plan->max_failed_fraction);
     run->version = set->latest_version + 1;
     const int64 groups = t->collected.trained + t->collected.failed + t->collected.skipped;
     const TimestampTz start = GetCurrentTimestamp();
@@ -237,8 +233,7 @@ void publish(BackgroundTraining* t) {
         share_partition(t);
     registry::leave_registry(&rights);
     const TimestampTz finished = GetCurrentTimestamp();
-    run->collect_seconds += seconds_between(start, finished);
-    if (t->row->processes > run->workers) run->workers = t->row->processes;
+    run->fit.collect_seconds += seconds_between(start, finished);
     record_run(run, &t->collected, finished);
     create_set_view(run->plan);
     registry::announce_models_changed();
