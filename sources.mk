@@ -5,7 +5,7 @@ MODULE_SOURCES = src/pg/module.cpp src/pg/settings.cpp src/pg/session_settings.c
   src/engine/key_image.cpp src/engine/group_table.cpp src/engine/exchange.cpp src/engine/levels.cpp src/engine/progress.cpp src/engine/sink.cpp \
   src/engine/fit_session.cpp src/engine/fit_phase.cpp src/engine/fit_processes.cpp src/engine/train_options.cpp src/engine/train_spec.cpp src/engine/collect.cpp src/engine/set_view.cpp \
   src/engine/drop.cpp src/engine/train.cpp \
-  src/engine/run_lock.cpp src/engine/background_store.cpp src/engine/background.cpp src/engine/background_train.cpp src/engine/run_control.cpp \
+  src/engine/run_lock.cpp src/engine/background_store.cpp src/engine/background.cpp src/engine/background_train.cpp src/engine/run_control.cpp src/engine/fingerprint.cpp src/engine/refresh.cpp \
   src/serving/model_value.cpp src/serving/model_type.cpp src/serving/model_coefficients.cpp src/serving/fit_aggregate.cpp src/serving/predict_model.cpp src/serving/model_table.cpp src/serving/score_row.cpp \
   src/serving/score_query.cpp src/serving/score_table.cpp src/serving/score_receiver.cpp src/serving/score_many_models.cpp src/serving/model_cache.cpp src/serving/predict_set.cpp
-SQL_SOURCES = sql/00_types.sql sql/10_model_type.sql sql/20_registry.sql sql/30_train.sql sql/40_views.sql sql/50_scoring.sql sql/60_fit.sql sql/65_background.sql sql/90_pipeline.sql
+SQL_SOURCES = sql/00_types.sql sql/10_model_type.sql sql/20_registry.sql sql/30_train.sql sql/40_views.sql sql/50_scoring.sql sql/60_fit.sql sql/65_background.sql sql/66_refresh.sql sql/90_pipeline.sql

@@ -90,7 +90,7 @@ BEGIN
             AND p.proname IN ('train_many_models', 'score_many_models', 'drop_models', 'set_pipeline',
                 'run_pipeline', 'schedule', 'unschedule', 'note_schedule',
                 'start_training', 'start_scoring', 'cancel_run', 'pause_run', 'resume_run',
-                'wait_for_run')
+                'wait_for_run', 'retrain_failed', 'refresh_many_models')
     LOOP
         EXECUTE format('GRANT EXECUTE ON FUNCTION %s TO %s', f.signature, role);
     END LOOP;

@@ -191,29 +191,6 @@ bool fit_slices(BackgroundTraining* t) {
     return true;
 }
 
-// Small runs share a partition, as those of train_many_models do.
-void share_partition(BackgroundTraining* t) {
-    for (const char* parent : {"model_store", "failure_store"}) {
-        const char* own = own_partition(parent, t->row->run_id);
-        Oid types[1] = {TEXTOID};
-        Datum values[1] = {CStringGetTextDatum(psprintf("many_models.%s", parent))};
-        if (SPI_execute_with_args(
-                "SELECT pg_catalog.string_agg(pg_catalog.quote_ident(attname), ', ' ORDER BY "
-                "attnum) FROM pg_catalog.pg_attribute WHERE attrelid = $1::pg_catalog.regclass "
-                "AND attnum > 0 AND NOT attisdropped AND attname <> 'storage'",
-                1, types, values, nullptr, true, 1) != SPI_OK_SELECT)
-            elog(ERROR, "could not read the columns of %s", parent);
-        const char* columns = SPI_getvalue(SPI_tuptable->vals[0], SPI_tuptable->tupdesc, 1);
-        if (SPI_execute(psprintf("INSERT INTO many_models.%s_shared (storage, %s) SELECT 0, %s FROM "
-                                 "many_models.%s",
-                                 parent, columns, columns, own),
-                        false, 0) < 0 ||
-            SPI_execute(psprintf("DROP TABLE many_models.%s", own), false, 0) < 0)
-            elog(ERROR, "could not store the results in %s", parent);
-    }
-    t->collected.storage = 0;
-}
-
 void publish(BackgroundTraining* t) {
     Run* run = &t->run;
     registry::RegistryRights rights;
@@ -227,10 +204,12 @@ void publish(BackgroundTraining* t) {
     const int64 groups = t->collected.trained + t->collected.failed + t->collected.skipped;
     const TimestampTz start = GetCurrentTimestamp();
     registry::enter_registry(&rights);
-    if (groups > kOwnPartitionGroups)
+    if (groups > kOwnPartitionGroups) {
         publish_result_partitions(t->row->run_id);
-    else
-        share_partition(t);
+    } else {  // small runs share a partition, as those of train_many_models do
+        share_result_partitions(t->row->run_id);
+        t->collected.storage = 0;
+    }
     registry::leave_registry(&rights);
     const TimestampTz finished = GetCurrentTimestamp();
     run->fit.collect_seconds += seconds_between(start, finished);

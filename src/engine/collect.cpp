@@ -307,6 +307,25 @@ void publish_result_partitions(int64 storage) {
     for (const char* parent : kParents) publish_partition(parent, storage);
 }
 
+void share_result_partitions(int64 storage) {
+    for (const char* parent : kParents) {
+        Oid types[1] = {TEXTOID};
+        Datum values[1] = {CStringGetTextDatum(psprintf("many_models.%s", parent))};
+        const int code = SPI_execute_with_args(
+            "SELECT pg_catalog.string_agg(pg_catalog.quote_ident(attname), ', ' ORDER BY attnum) "
+            "FROM pg_catalog.pg_attribute WHERE attrelid = $1::pg_catalog.regclass "
+            "AND attnum > 0 AND NOT attisdropped AND attname <> 'storage'",
+            1, types, values, nullptr, true, 1);
+        if (code != SPI_OK_SELECT) elog(ERROR, "could not read the columns of %s", parent);
+        const char* columns = SPI_getvalue(SPI_tuptable->vals[0], SPI_tuptable->tupdesc, 1);
+        const char* own = own_partition(parent, storage);
+        execute(psprintf("INSERT INTO many_models.%s_shared (storage, %s) SELECT 0, %s FROM "
+                         "many_models.%s",
+                         parent, columns, columns, own));
+        execute(psprintf("DROP TABLE many_models.%s", own));
+    }
+}
+
 Collector* open_collector(RunSegment* segment, const TrainPlan* plan, ResultStorage storage,
                           int64 ids) {
     registry::RegistryRights rights;

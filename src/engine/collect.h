@@ -39,6 +39,8 @@ void close_collector(Collector* collector, Collected* collected);
 void create_result_partitions(int64 storage);
 // Indexes, attaches, analyses.
 void publish_result_partitions(int64 storage);
+// Instead, for few groups: moves the rows to the shared partitions.
+void share_result_partitions(int64 storage);
 
 // A sink that writes one file per bucket, "r<bucket>".
 ResultSink* results_in_files(RunSegment* segment);

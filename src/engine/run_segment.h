@@ -5,6 +5,7 @@
 //   RunSegment            counters and progress, atomics
 //   RunSpec               what to do, plain data, valid in every process
 //     KeySpec[n_keys], FeatureSpec[n_features], overrides (flat)
+//   uint64[n_only]        of a run of some groups: their hashes, sorted
 //
 // Processes that take part: those of the source query's parallel plan (they run the sink, see
 // sink.cpp), then those of the fit phase (fit_phase.cpp). All attach by handle; the sink's processes
@@ -113,6 +114,9 @@ struct RunSegment {
     int32 bucket_end;  // the fit phase goes so far
     uint32 spec_offset;
     bool bucket_done[kMaxBuckets];  // before the run went on: the sink drops their rows
+    bool is_partial;                // only groups whose hashes are listed
+    uint32 only_offset;
+    uint64 n_only;
 
     pg_atomic_uint32 phase;
     pg_atomic_uint32 wish;  // of other sessions, for a background run: see background.h
@@ -134,6 +138,7 @@ struct RunSegment {
     SharedFileSet files;
 
     RunSpec* spec() { return (RunSpec*)((char*)this + spec_offset); }
+    const uint64* only() const { return (const uint64*)((const char*)this + only_offset); }
 };
 
 // Maps the segment in this process for the rest of its life as a participant: pinned, so that the

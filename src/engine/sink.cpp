@@ -53,6 +53,7 @@ struct Sink {
     ChunkWriter writer;
     LevelDictionary levels;
     bool all_float8;  // target and features
+    bool is_partial;  // groups that the run does not want come by
     Size row_bytes;
     Size payload_bytes;    // room for a row or what is wrong with it
     uint64 holdout_bound;  // of finite_row_hash; 0: no holdout by fraction
@@ -130,6 +131,7 @@ Sink* make_sink(MemoryContext aggregate_context, int64 run) {
     sink->spec = spec;
     sink->context = context;
     sink->reports = segment->pid == MyProcPid;
+    sink->is_partial = segment->is_partial;
     sink->slot = process_slot(segment, Activity::scanning);
     key_codec_init(&sink->codec, spec);
     sink->readers =
@@ -435,6 +437,21 @@ void add_unusable(Sink* sink, int bucket, char* place, uint64 hash, RowState sta
     add_chunk(sink, bucket, place, hash, ChunkKind::info, false, sizeof info);
 }
 
+// Of a run of some groups: whether a key's hash is among theirs.
+bool is_wanted(const RunSegment* segment, uint64 hash) {
+    const uint64* only = segment->only();
+    uint64 low = 0;
+    uint64 high = segment->n_only;
+    while (low < high) {
+        const uint64 middle = low + (high - low) / 2;
+        if (only[middle] < hash)
+            low = middle + 1;
+        else
+            high = middle;
+    }
+    return low < segment->n_only && only[low] == hash;
+}
+
 void add_row(Sink* sink, const NullableDatum* values) {
     const uint64 hash = key_encode(&sink->codec, values);
     const int bucket = bucket_of(hash, sink->segment->n_buckets);
@@ -444,6 +461,10 @@ void add_row(Sink* sink, const NullableDatum* values) {
                         errmsg("partition key of %u bytes is longer than %u bytes",
                                sink->codec.length, kMaxKeyLength),
                         errhint("Partition by a shorter column, such as an id or a hash.")));
+    if (unlikely(sink->is_partial) && !is_wanted(sink->segment, hash)) {
+        if (++sink->rows_unreported >= kRowsPerReport) publish_counts(sink);
+        return;
+    }
     char* place = chunk_place(sink, bucket, sink->codec.length);
     auto* row = (double*)(place + sizeof(ChunkHeader) + sink->codec.length);
     const RowState state = read_row(sink, values + sink->codec.n_keys, row, &bad_column);

@@ -67,7 +67,8 @@ int choose_buckets(const RunSpec* spec, double rows, int workers) {
 void create_segment(Run* run, const char* model_set, int64 run_id, int workers) {
     const RunSpec* spec = run->plan->spec;
     const Size head = MAXALIGN(sizeof(RunSegment));
-    run->mapped = dsm_create(head + spec->bytes, 0);
+    const Size only_bytes = sizeof(uint64) * (Size)run->n_only;
+    run->mapped = dsm_create(head + MAXALIGN(spec->bytes) + only_bytes, 0);
     auto* segment = (RunSegment*)dsm_segment_address(run->mapped);
     uint32 random = 0;
     memset((void*)segment, 0, head);
@@ -85,6 +86,10 @@ void create_segment(Run* run, const char* model_set, int64 run_id, int workers) 
     segment->started_at = GetCurrentTimestamp();
     segment->workers = workers;
     segment->spec_offset = (uint32)head;
+    segment->is_partial = run->is_partial;
+    segment->only_offset = (uint32)(head + MAXALIGN(spec->bytes));
+    segment->n_only = run->n_only;
+    if (only_bytes > 0) memcpy((char*)segment + segment->only_offset, run->only, only_bytes);
     for (auto* counter : {&segment->rows_read, &segment->rows_skipped, &segment->bytes_exchanged,
                           &segment->groups_trained, &segment->groups_failed,
                           &segment->groups_skipped, &segment->peak_bytes})
@@ -248,12 +253,13 @@ Datum run_details(const Run* run) {
                      "\"collect_seconds\": %.6f, \"exchanged_bytes\": " UINT64_FORMAT
                      ", \"peak_group_bytes\": " UINT64_FORMAT
                      ", \"buckets\": %d, "
-                     "\"rescans\": %u}",
+                     "\"rescans\": %u%s}",
                      run->plan->spec->exchange == Exchange::statistics ? "statistics" : "rows",
                      run->scan_seconds, run->fit.fit_seconds, run->fit.collect_seconds,
                      pg_atomic_read_u64(&mutable_segment->bytes_exchanged),
                      pg_atomic_read_u64(&mutable_segment->peak_bytes), segment->n_buckets,
-                     pg_atomic_read_u32(&mutable_segment->rescans));
+                     pg_atomic_read_u32(&mutable_segment->rescans),
+                     run->more_details != nullptr ? run->more_details : "");
     return DirectFunctionCall1(jsonb_in, CStringGetDatum(json.data));
 }
 

@@ -14,6 +14,10 @@ struct Run {
     int64 token;
     int version;
     int fixed_buckets;  // of a run that goes on: as many as it began with; 0: to be chosen
+    bool is_partial;    // only the groups with these hashes (key_encode), sorted
+    const uint64* only;
+    uint64 n_only;
+    const char* more_details;  // ", \"key\": value ..." for runs.details; nullptr: none
     double scan_seconds;
     FitSummary fit;
 };
