@@ -40,7 +40,7 @@ constexpr Step kSteps[] = {
     {"train",
      "train_many_models",
      {{"source", TEXTOID}, {"options", JSONBOID}, {"tags", JSONBOID}, {"workers", INT4OID}}},
-    {"refresh", "refresh_many_models", {{"only", TEXTOID}, {"workers", INT4OID}}},
+    {"refresh", "refresh_many_models", {{"groups", TEXTOID}, {"workers", INT4OID}}},
     {"promote", "promote_models", {{"rule", TEXTOID}, {"version", INT4OID}}},
     {"score",
      "score_many_models",
