@@ -62,10 +62,10 @@ void wait_until_ready(BackgroundWorkerHandle* handle, int64 run_id, pid_t* pid) 
         const BgwHandleStatus status = GetBackgroundWorkerPid(handle, pid);
         if (status == BGWH_STARTED && run_has_process(run_id)) return;
         if (status == BGWH_STOPPED || status == BGWH_POSTMASTER_DIED)
-            ereport(ERROR, (errcode(ERRCODE_OBJECT_NOT_IN_PREREQUISITE_STATE),
-                            errmsg("the background worker of run " INT64_FORMAT " did not start",
-                                   run_id),
-                            errhint("The server's log says why.")));
+            ereport(ERROR,
+                    (errcode(ERRCODE_OBJECT_NOT_IN_PREREQUISITE_STATE),
+                     errmsg("the background worker of run " INT64_FORMAT " did not start", run_id),
+                     errhint("The server's log says why.")));
         (void)WaitLatch(MyLatch, WL_LATCH_SET | WL_TIMEOUT | WL_EXIT_ON_PM_DEATH, 5,
                         PG_WAIT_EXTENSION);
         ResetLatch(MyLatch);
@@ -99,8 +99,7 @@ void score_in_background(const BackgroundRow* row) {
     if (code != SPI_OK_SELECT || SPI_processed != 1) elog(ERROR, "background run vanished");
     for (int i = 0; i < 9; i++) {
         bool is_null = false;
-        arguments[i] =
-            SPI_getbinval(SPI_tuptable->vals[0], SPI_tuptable->tupdesc, i + 1, &is_null);
+        arguments[i] = SPI_getbinval(SPI_tuptable->vals[0], SPI_tuptable->tupdesc, i + 1, &is_null);
         if (is_null) nulls[i] = 'n';
     }
     registry::assign_run_id(row->run_id);
@@ -110,8 +109,8 @@ void score_in_background(const BackgroundRow* row) {
             9, argument_types, arguments, nulls, false, 1) != SPI_OK_SELECT)
         elog(ERROR, "scoring did not run");
     bool is_null = false;
-    const int version = DatumGetInt32(
-        SPI_getbinval(SPI_tuptable->vals[0], SPI_tuptable->tupdesc, 1, &is_null));
+    const int version =
+        DatumGetInt32(SPI_getbinval(SPI_tuptable->vals[0], SPI_tuptable->tupdesc, 1, &is_null));
     write_success(row->run_id, version);
     end_step();
 }
@@ -199,10 +198,9 @@ void require_run_owner(const BackgroundRow* row) {
     const registry::ModelSet* set = registry::find_model_set(row->model_set, false);
     if (has_privs_of_role(GetUserId(), row->run_by)) return;
     if (set != nullptr && has_privs_of_role(GetUserId(), set->owner)) return;
-    ereport(ERROR,
-            (errcode(ERRCODE_INSUFFICIENT_PRIVILEGE),
-             errmsg("must be owner of background run " INT64_FORMAT, row->run_id),
-             errhint("It works as role \"%s\".", GetUserNameFromId(row->run_by, true))));
+    ereport(ERROR, (errcode(ERRCODE_INSUFFICIENT_PRIVILEGE),
+                    errmsg("must be owner of background run " INT64_FORMAT, row->run_id),
+                    errhint("It works as role \"%s\".", GetUserNameFromId(row->run_by, true))));
 }
 
 int launch_run(const BackgroundRow* row) {

@@ -16,8 +16,7 @@ int execute_as_owner(const char* statement, int n, Oid* types, Datum* values, co
                      bool read_only) {
     registry::RegistryRights rights;
     registry::enter_registry(&rights);
-    const int code =
-        SPI_execute_with_args(statement, n, types, values, nulls, read_only, 0);
+    const int code = SPI_execute_with_args(statement, n, types, values, nulls, read_only, 0);
     registry::leave_registry(&rights);
     if (code < 0) elog(ERROR, "could not use the registry: %d", code);
     return (int)SPI_processed;
@@ -47,8 +46,7 @@ char** strings_column(int i, int* n) {
     bool is_null = false;
     const Datum value = column(i, &is_null);
     *n = -1;
-    return is_null ? nullptr
-                   : pg::text_array_to_strings(DatumGetArrayTypePCopy(value), "array", n);
+    return is_null ? nullptr : pg::text_array_to_strings(DatumGetArrayTypePCopy(value), "array", n);
 }
 
 Jsonb* jsonb_column(int i) {
@@ -113,8 +111,7 @@ BackgroundRow* row_of_result() {
     row->processes = int_column(++i);
     row->nullable_keys = bools_column(++i, &n);
     row->columns_read = strings_column(++i, &row->n_columns_read);
-    row->own =
-        TransactionIdIsCurrentTransactionId(DatumGetTransactionId(column(++i, &is_null)));
+    row->own = TransactionIdIsCurrentTransactionId(DatumGetTransactionId(column(++i, &is_null)));
     return row;
 }
 
@@ -133,10 +130,10 @@ Datum text_or_null(const char* text, char* null) {
 BackgroundRow* find_background_run(int64 run_id, bool lock) {
     Oid types[1] = {INT8OID};
     Datum values[1] = {Int64GetDatum(run_id)};
-    const char* statement =
-        psprintf("SELECT %s FROM many_models.background_store WHERE run_id "
-                 "OPERATOR(pg_catalog.=) $1%s",
-                 kColumns, lock ? " FOR UPDATE" : "");
+    const char* statement = psprintf(
+        "SELECT %s FROM many_models.background_store WHERE run_id "
+        "OPERATOR(pg_catalog.=) $1%s",
+        kColumns, lock ? " FOR UPDATE" : "");
     MemoryContext context = CurrentMemoryContext;
     if (!lock) PushActiveSnapshot(GetLatestSnapshot());
     const int n = execute_as_owner(statement, 1, types, values, nullptr, !lock);
@@ -146,15 +143,44 @@ BackgroundRow* find_background_run(int64 run_id, bool lock) {
     return row;
 }
 
-const char* background_status(int64 run_id, const char* status) {
+namespace {
+
+const char* status_now(const char* status, int64 run_id, const char* (*read)(int64)) {
     if (strcmp(status, "queued") != 0 && strcmp(status, "running") != 0) return status;
-    if (RecoveryInProgress() || run_has_process(run_id)) return status;
-    // Between the reading of the status and that look it may have ended well.
+    if (RecoveryInProgress()) return status;  // its process is on the primary
+    const bool alive = run_has_process(run_id);
+    // It may have ended, and ended well, between the reading of the status and that look.
+    const char* now = read(run_id);
+    if (now == nullptr) return status;
+    if (strcmp(now, "queued") != 0 && strcmp(now, "running") != 0) return now;
+    return alive || run_has_process(run_id) ? now : "interrupted";
+}
+
+const char* status_as_owner(int64 run_id) {
     const BackgroundRow* row = find_background_run(run_id, false);
-    if (row == nullptr) return status;
-    if (strcmp(row->status, "queued") != 0 && strcmp(row->status, "running") != 0)
-        return row->status;
-    return run_has_process(run_id) ? row->status : "interrupted";
+    return row == nullptr ? nullptr : row->status;
+}
+
+const char* status_as_caller(int64 run_id) {
+    Oid types[1] = {INT8OID};
+    Datum values[1] = {Int64GetDatum(run_id)};
+    PushActiveSnapshot(GetLatestSnapshot());
+    const int code = SPI_execute_with_args(
+        "SELECT status FROM many_models.background_store WHERE run_id OPERATOR(pg_catalog.=) $1", 1,
+        types, values, nullptr, true, 1);
+    PopActiveSnapshot();
+    if (code != SPI_OK_SELECT) elog(ERROR, "could not read the registry: %d", code);
+    return SPI_processed == 1 ? text_column(1) : nullptr;
+}
+
+}  // namespace
+
+const char* background_status(int64 run_id, const char* status) {
+    return status_now(status, run_id, status_as_owner);
+}
+
+const char* visible_background_status(int64 run_id, const char* status) {
+    return status_now(status, run_id, status_as_caller);
 }
 
 void insert_training(int64 run_id, const TrainArguments* a, Datum settings) {
@@ -179,7 +205,8 @@ void insert_training(int64 run_id, const TrainArguments* a, Datum settings) {
     v[i++] = Int32GetDatum(a->workers);
     v[i++] = settings;
     (void)execute_as_owner(
-        "INSERT INTO many_models.background_store (run_id, model_set, kind, status, run_by, source, "
+        "INSERT INTO many_models.background_store (run_id, model_set, kind, status, run_by, "
+        "source, "
         "partition_by, target, features, algorithm, time_column, options, tags, workers, settings) "
         "VALUES ($1, $2, 'train', 'queued', $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13)",
         i, types, v, nulls, false);

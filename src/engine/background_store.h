@@ -1,5 +1,5 @@
 // The rows of many_models.background_store: what was asked for, and how far it came. All functions
-// work as the registry's owner and need an SPI connection.
+// need an SPI connection and, unless they say otherwise, work as the registry's owner.
 #pragma once
 
 #include "engine/train.h"
@@ -38,6 +38,8 @@ struct BackgroundRow {
 BackgroundRow* find_background_run(int64 run_id, bool lock);
 // Status as it is now, in words of the view: "interrupted" if there is no process that should be.
 const char* background_status(int64 run_id, const char* status);
+// The same for the view: of a run that the current role does not see, nothing but what it gave.
+const char* visible_background_status(int64 run_id, const char* status);
 
 void insert_training(int64 run_id, const TrainArguments* arguments, Datum settings);
 

@@ -236,18 +236,16 @@ void release_segment() {
 }
 
 bool train_in_background(BackgroundRow* row, RunSegment** segment) {
-    auto* t = (BackgroundTraining*)MemoryContextAllocZero(TopMemoryContext,
-                                                          sizeof(BackgroundTraining));
+    auto* t =
+        (BackgroundTraining*)MemoryContextAllocZero(TopMemoryContext, sizeof(BackgroundTraining));
     ErrorContextCallback context;
     t->row = row;
     t->workers = row->train.workers;
-    t->context =
-        AllocSetContextCreate(TopMemoryContext, "many_models run", ALLOCSET_DEFAULT_SIZES);
+    t->context = AllocSetContextCreate(TopMemoryContext, "many_models run", ALLOCSET_DEFAULT_SIZES);
     if (!hold_training(row->model_set))
-        ereport(ERROR,
-                (errcode(ERRCODE_OBJECT_IN_USE),
-                 errmsg("model set \"%s\" is being trained by another background run",
-                        row->model_set)));
+        ereport(ERROR, (errcode(ERRCODE_OBJECT_IN_USE),
+                        errmsg("model set \"%s\" is being trained by another background run",
+                               row->model_set)));
     context.callback = describe_run_in_errors;
     context.arg = &t->run;
     context.previous = error_context_stack;

@@ -319,9 +319,10 @@ void share_result_partitions(int64 storage) {
         if (code != SPI_OK_SELECT) elog(ERROR, "could not read the columns of %s", parent);
         const char* columns = SPI_getvalue(SPI_tuptable->vals[0], SPI_tuptable->tupdesc, 1);
         const char* own = own_partition(parent, storage);
-        execute(psprintf("INSERT INTO many_models.%s_shared (storage, %s) SELECT 0, %s FROM "
-                         "many_models.%s",
-                         parent, columns, columns, own));
+        execute(
+            psprintf("INSERT INTO many_models.%s_shared (storage, %s) SELECT 0, %s FROM "
+                     "many_models.%s",
+                     parent, columns, columns, own));
         execute(psprintf("DROP TABLE many_models.%s", own));
     }
 }

@@ -92,13 +92,12 @@ void store_fingerprints(Retraining* r) {
     for (int i = 0; i < n_keys; i++)
         registry::key_column_init(&keys[i], plan->arguments.partition_by[i], plan->key_types[i],
                                   plan->spec->keys()[i].collation);
-    MemoryContext row_context = AllocSetContextCreate(CurrentMemoryContext,
-                                                      "many_models fingerprint",
-                                                      ALLOCSET_DEFAULT_SIZES);
+    MemoryContext row_context = AllocSetContextCreate(
+        CurrentMemoryContext, "many_models fingerprint", ALLOCSET_DEFAULT_SIZES);
     TupleTableSlot* slot = MakeSingleTupleTableSlot(columns, &TTSOpsMinimalTuple);
-    Relation store = table_open(
-        get_relname_relid("fingerprint_store", get_namespace_oid("many_models", false)),
-        RowExclusiveLock);
+    Relation store =
+        table_open(get_relname_relid("fingerprint_store", get_namespace_oid("many_models", false)),
+                   RowExclusiveLock);
     CatalogIndexState indexes = CatalogOpenIndexes(store);
     while (tuplestore_gettupleslot(rows, true, false, slot)) {
         Datum values[5];
@@ -113,8 +112,8 @@ void store_fingerprints(Retraining* r) {
         values[3] = slot->tts_values[n_keys];
         nulls[3] = slot->tts_isnull[n_keys];
         values[4] = slot->tts_values[n_keys + 2];
-        CatalogTupleInsertWithInfo(
-            store, heap_form_tuple(RelationGetDescr(store), values, nulls), indexes);
+        CatalogTupleInsertWithInfo(store, heap_form_tuple(RelationGetDescr(store), values, nulls),
+                                   indexes);
         MemoryContextSwitchTo(old);
         MemoryContextReset(row_context);
     }

@@ -222,8 +222,8 @@ void fit_and_collect(dsm_segment* mapped, const TrainPlan* plan, int workers, Co
                          first_groups * (uint64)segment->n_buckets > (uint64)kOwnPartitionGroups;
     if (at_once) {
         const uint64 expected = first_groups * (uint64)segment->n_buckets;
-        session.collector = open_collector(segment, plan, ResultStorage::own,
-                                           (int64)(expected + expected / 16));
+        session.collector =
+            open_collector(segment, plan, ResultStorage::own, (int64)(expected + expected / 16));
         collect_files(session.collector, 0, 1);
         session.sink.put = put_in_registry;
         session.sink.idle = look_at_queues;
@@ -272,8 +272,8 @@ void fit_slice(dsm_segment* mapped, const TrainPlan* plan, int workers, int from
     BucketWork* work = fit_begin(segment, results_in_files(segment));
     (void)fit_next_bucket(work);
     const uint64 expected = (groups_done(segment) - groups_before) * (uint64)(to - from);
-    session.collector = open_collector(segment, plan, ResultStorage::begun,
-                                       (int64)(expected + expected / 16));
+    session.collector =
+        open_collector(segment, plan, ResultStorage::begun, (int64)(expected + expected / 16));
     collect_files(session.collector, from, to);
     session.sink.put = put_in_registry;
     session.sink.idle = look_at_queues;

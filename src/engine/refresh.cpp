@@ -106,8 +106,8 @@ void list_hashes(Retraining* r) {
     int n = 0;
     deconstruct_array(DatumGetArrayTypeP(r->again), JSONBOID, -1, false, TYPALIGN_INT, &elements,
                       &nulls, &n);
-    auto* hashes = (uint64*)MemoryContextAllocHuge(CurrentMemoryContext,
-                                                   sizeof(uint64) * (Size)(n + 1));
+    auto* hashes =
+        (uint64*)MemoryContextAllocHuge(CurrentMemoryContext, sizeof(uint64) * (Size)(n + 1));
     auto* columns = (registry::KeyColumn*)palloc0(sizeof(registry::KeyColumn) * (Size)(n_keys + 1));
     KeyCodec codec;
     key_codec_init(&codec, plan->spec);
@@ -117,9 +117,8 @@ void list_hashes(Retraining* r) {
     MemoryContext context =
         AllocSetContextCreate(CurrentMemoryContext, "many_models keys", ALLOCSET_DEFAULT_SIZES);
     const int guc_level = NewGUCNestLevel();
-    for (const char* const* s : (const char* const[][2]){{"DateStyle", "ISO, YMD"},
-                                                         {"IntervalStyle", "postgres"},
-                                                         {"TimeZone", "UTC"}})
+    for (const char* const* s : (const char* const[][2]){
+             {"DateStyle", "ISO, YMD"}, {"IntervalStyle", "postgres"}, {"TimeZone", "UTC"}})
         (void)set_config_option(s[0], s[1], PGC_USERSET, PGC_S_SESSION, GUC_ACTION_SAVE, true, 0,
                                 false);
     for (int i = 0; i < n; i++) {
@@ -201,11 +200,11 @@ int length_of(Datum array) {
 }
 
 void describe(Retraining* r) {
-    r->run.more_details = psprintf(", \"base_run\": " INT64_FORMAT ", \"carried\": " INT64_FORMAT
-                                   ", \"trained_again\": " UINT64_FORMAT ", \"vanished\": %d",
-                                   r->base->run_id, r->carried,
-                                   pg_atomic_read_u64(&r->run.segment->groups_trained),
-                                   length_of(r->gone));
+    r->run.more_details =
+        psprintf(", \"base_run\": " INT64_FORMAT ", \"carried\": " INT64_FORMAT
+                 ", \"trained_again\": " UINT64_FORMAT ", \"vanished\": %d",
+                 r->base->run_id, r->carried, pg_atomic_read_u64(&r->run.segment->groups_trained),
+                 length_of(r->gone));
 }
 
 // jsonb[] of the first column of a query with two bigint parameters and one text.
@@ -239,13 +238,11 @@ Datum summary_of(FunctionCallInfo fcinfo, Retraining* r, MemoryContext caller, c
     values[1] = CStringGetTextDatum(r->base->arguments.model_set);
     values[2] = Int32GetDatum(trained ? r->run.version : r->base->version);
     values[3] = CStringGetTextDatum(status);
-    values[4] =
-        Int64GetDatum(r->collected.trained + r->collected.failed + r->collected.skipped);
+    values[4] = Int64GetDatum(r->collected.trained + r->collected.failed + r->collected.skipped);
     values[5] = Int64GetDatum(r->collected.trained);
     values[6] = Int64GetDatum(r->collected.failed);
     values[7] = Int64GetDatum(r->collected.skipped);
-    values[8] =
-        Int64GetDatum(trained ? (int64)pg_atomic_read_u64(&r->run.segment->rows_read) : 0);
+    values[8] = Int64GetDatum(trained ? (int64)pg_atomic_read_u64(&r->run.segment->rows_read) : 0);
     values[9] = Int32GetDatum(r->run.fit.processes);
     values[10] = IntervalPGetDatum(elapsed);
     return HeapTupleGetDatum(heap_form_tuple(BlessTupleDesc(descriptor), values, nulls));
@@ -380,7 +377,8 @@ Datum many_retrain_failed(PG_FUNCTION_ARGS) {
     r.workers = engine::workers_argument(fcinfo, 2);
     many::registry::hold_extension();
     if (SPI_connect() != SPI_OK_CONNECT) elog(ERROR, "SPI_connect failed");
-    r.base = engine::read_base("r.run_id OPERATOR(pg_catalog.=) $1", INT8OID, Int64GetDatum(run_id));
+    r.base =
+        engine::read_base("r.run_id OPERATOR(pg_catalog.=) $1", INT8OID, Int64GetDatum(run_id));
     if (r.base == nullptr)
         ereport(ERROR, (errcode(ERRCODE_UNDEFINED_OBJECT),
                         errmsg("training run " INT64_FORMAT " does not exist", run_id),
@@ -394,11 +392,11 @@ Datum many_retrain_failed(PG_FUNCTION_ARGS) {
                  skipped_too ? "" : " AND f.status = 'failed'"),
         r.base->run_id, r.base->storage, "-", true);
     if (engine::length_of(r.again) == 0)
-        ereport(ERROR, (errcode(ERRCODE_NO_DATA_FOUND),
-                        errmsg("run " INT64_FORMAT " has no %s groups", run_id,
-                               skipped_too ? "failed or skipped" : "failed"),
-                        skipped_too ? 0
-                                    : errhint("include_skipped => true tries skipped groups too.")));
+        ereport(ERROR,
+                (errcode(ERRCODE_NO_DATA_FOUND),
+                 errmsg("run " INT64_FORMAT " has no %s groups", run_id,
+                        skipped_too ? "failed or skipped" : "failed"),
+                 skipped_too ? 0 : errhint("include_skipped => true tries skipped groups too.")));
     r.run_id = many::registry::new_run_id();
     engine::retrain(&r);
     engine::settle_fingerprints(&r, false, false);
@@ -456,15 +454,13 @@ Datum many_refresh_many_models(PG_FUNCTION_ARGS) {
         r.again = engine::keys_of(
             "SELECT d.* FROM many_models.drifted_keys($3) AS d WHERE $1 OPERATOR(pg_catalog.=) $2",
             0, 0, name, false);
-        r.gone = engine::keys_of("SELECT NULL::pg_catalog.jsonb WHERE false AND $1 > $2 AND $3 = ''",
-                                 0, 0, "", true);
+        r.gone = engine::keys_of(
+            "SELECT NULL::pg_catalog.jsonb WHERE false AND $1 > $2 AND $3 = ''", 0, 0, "", true);
     }
-    const bool idle =
-        !r.all && engine::length_of(r.again) == 0 && engine::length_of(r.gone) == 0;
+    const bool idle = !r.all && engine::length_of(r.again) == 0 && engine::length_of(r.gone) == 0;
     if (!idle) engine::retrain(&r);
     engine::settle_fingerprints(&r, changed, idle);
-    const Datum summary =
-        engine::summary_of(fcinfo, &r, caller, idle ? "unchanged" : "succeeded");
+    const Datum summary = engine::summary_of(fcinfo, &r, caller, idle ? "unchanged" : "succeeded");
     if (!idle) dsm_detach(r.run.mapped);
     SPI_finish();
     PG_RETURN_DATUM(summary);

@@ -47,7 +47,7 @@ BackgroundRow* require_run(int64 run_id, bool lock) {
 
 // Nothing happens to a run before the transaction that asked for it has ended.
 void require_committed(const BackgroundRow* row, const char* function) {
-    if (row->own && is_one_of(row->status, "queued", "queued"))
+    if (row->own && strcmp(row->status, "queued") == 0)
         ereport(ERROR,
                 (errcode(ERRCODE_OBJECT_NOT_IN_PREREQUISITE_STATE),
                  errmsg("background run " INT64_FORMAT " begins when this transaction commits",
@@ -65,12 +65,12 @@ void refuse_temporary_tables(const pg::Source* source) {
     foreach (cell, cached->relationOids) {
         const Oid relation = lfirst_oid(cell);
         if (get_rel_persistence(relation) == RELPERSISTENCE_TEMP)
-            ereport(ERROR, (errcode(ERRCODE_FEATURE_NOT_SUPPORTED),
-                            errmsg("the source uses the temporary table \"%s\"",
-                                   get_rel_name(relation)),
-                            errdetail("A background worker does not see it."),
-                            errhint("Use an ordinary or unlogged table, or "
-                                    "many_models.train_many_models.")));
+            ereport(ERROR,
+                    (errcode(ERRCODE_FEATURE_NOT_SUPPORTED),
+                     errmsg("the source uses the temporary table \"%s\"", get_rel_name(relation)),
+                     errdetail("A background worker does not see it."),
+                     errhint("Use an ordinary or unlogged table, or "
+                             "many_models.train_many_models.")));
     }
     SPI_freeplan(plan);
 }
@@ -128,10 +128,10 @@ bool pause(int64 run_id) {
         const BackgroundRow* row = require_run(run_id, false);
         require_committed(row, "pause_run");
         if (row->scores)
-            ereport(ERROR, (errcode(ERRCODE_FEATURE_NOT_SUPPORTED),
-                            errmsg("run " INT64_FORMAT " is a scoring run, which cannot pause",
-                                   run_id),
-                            errhint("Cancel it with many_models.cancel_run; it starts anew.")));
+            ereport(ERROR,
+                    (errcode(ERRCODE_FEATURE_NOT_SUPPORTED),
+                     errmsg("run " INT64_FORMAT " is a scoring run, which cannot pause", run_id),
+                     errhint("Cancel it with many_models.cancel_run; it starts anew.")));
         if (has_ended(row->status) || !run_has_process(run_id)) return false;
         if (tell(row, Wish::pause)) return true;
         nap(20);  // it has only just begun
@@ -165,9 +165,10 @@ void resume(int64 run_id) {
                         errhint("Only a paused or an interrupted run can go on.")));
     // It works as that role: who cannot become it may not make it work.
     if (!has_privs_of_role(GetUserId(), row->run_by))
-        ereport(ERROR, (errcode(ERRCODE_INSUFFICIENT_PRIVILEGE),
-                        errmsg("must be role \"%s\", or a member of it, to resume its run " INT64_FORMAT,
-                               GetUserNameFromId(row->run_by, true), run_id)));
+        ereport(ERROR,
+                (errcode(ERRCODE_INSUFFICIENT_PRIVILEGE),
+                 errmsg("must be role \"%s\", or a member of it, to resume its run " INT64_FORMAT,
+                        GetUserNameFromId(row->run_by, true), run_id)));
     if (!row->scores && set_is_training(row->model_set))
         ereport(ERROR, (errcode(ERRCODE_OBJECT_IN_USE),
                         errmsg("model set \"%s\" is being trained by another background run",
@@ -181,20 +182,20 @@ void resume(int64 run_id) {
 int64 timeout_us(FunctionCallInfo fcinfo) {
     if (PG_ARGISNULL(1)) return -1;
     const Interval* interval = PG_GETARG_INTERVAL_P(1);
-    const double us = (double)interval->time +
-                      ((double)interval->month * DAYS_PER_MONTH + (double)interval->day) *
-                          (double)USECS_PER_DAY;
+    const double us =
+        (double)interval->time +
+        ((double)interval->month * DAYS_PER_MONTH + (double)interval->day) * (double)USECS_PER_DAY;
     if (us < 0)
-        ereport(ERROR, (errcode(ERRCODE_INVALID_PARAMETER_VALUE),
-                        errmsg("timeout must not be negative")));
+        ereport(ERROR,
+                (errcode(ERRCODE_INVALID_PARAMETER_VALUE), errmsg("timeout must not be negative")));
     return us > 1e17 ? -1 : (int64)us;
 }
 
 const char* wait(int64 run_id, int64 limit_us) {
     const TimestampTz start = GetCurrentTimestamp();
     for (long pause_ms = 2;; pause_ms = pause_ms < 100 ? pause_ms * 2 : 100) {
-        MemoryContext context = AllocSetContextCreate(CurrentMemoryContext, "many_models wait",
-                                                      ALLOCSET_SMALL_SIZES);
+        MemoryContext context =
+            AllocSetContextCreate(CurrentMemoryContext, "many_models wait", ALLOCSET_SMALL_SIZES);
         MemoryContext old = MemoryContextSwitchTo(context);
         const BackgroundRow* row = require_run(run_id, false);
         require_committed(row, "wait_for_run");
@@ -222,10 +223,10 @@ void refuse_second_training(const char* model_set) {
     if (other == 0 && !set_is_training(model_set)) return;
     ereport(ERROR,
             (errcode(ERRCODE_OBJECT_IN_USE),
-             other != 0 ? errmsg("model set \"%s\" is being trained by background run " INT64_FORMAT,
-                                 model_set, other)
-                        : errmsg("model set \"%s\" is being trained by another background run",
-                                 model_set),
+             other != 0
+                 ? errmsg("model set \"%s\" is being trained by background run " INT64_FORMAT,
+                          model_set, other)
+                 : errmsg("model set \"%s\" is being trained by another background run", model_set),
              errhint("Wait for it with many_models.wait_for_run, or end it with "
                      "many_models.cancel_run.")));
 }
@@ -288,8 +289,8 @@ Datum many_start_scoring(PG_FUNCTION_ARGS) {
     const registry::TrainingRun* trained = registry::find_training_run(
         text_to_cstring(PG_GETARG_TEXT_PP(0)), PG_ARGISNULL(4) ? 0 : PG_GETARG_INT32(4));
     const int64 run_id = registry::new_run_id();
-    Oid types[11] = {TEXTOID,   TEXTOID,  TEXTOID, TEXTARRAYOID, INT4OID, FLOAT8OID,
-                     JSONBOID,  INT4OID,  INT8OID, OIDOID,       JSONBOID};
+    Oid types[11] = {TEXTOID,  TEXTOID, TEXTOID, TEXTARRAYOID, INT4OID, FLOAT8OID,
+                     JSONBOID, INT4OID, INT8OID, OIDOID,       JSONBOID};
     const int given[8] = {0, 1, 2, 3, 4, 6, 7, 8};
     Datum values[11];
     char nulls[12] = "           ";
@@ -305,8 +306,7 @@ Datum many_start_scoring(PG_FUNCTION_ARGS) {
         nulls[1] = ' ';
         values[1] = CStringGetTextDatum(trained->source);
     }
-    many::pg::Source* source =
-        many::pg::describe_source(TextDatumGetCString(values[1]), "source");
+    many::pg::Source* source = many::pg::describe_source(TextDatumGetCString(values[1]), "source");
     engine::refuse_temporary_tables(source);
     values[8] = Int64GetDatum(run_id);
     values[9] = ObjectIdGetDatum(GetUserId());
@@ -330,7 +330,7 @@ Datum many_background_status(PG_FUNCTION_ARGS) {
     char* given = text_to_cstring(PG_GETARG_TEXT_PP(1));
     MemoryContext caller = CurrentMemoryContext;
     if (SPI_connect() != SPI_OK_CONNECT) elog(ERROR, "SPI_connect failed");
-    const char* status = many::engine::background_status(run_id, given);
+    const char* status = many::engine::visible_background_status(run_id, given);
     char* copy = MemoryContextStrdup(caller, status);
     SPI_finish();
     PG_RETURN_TEXT_P(cstring_to_text(copy));

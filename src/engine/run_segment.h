@@ -119,7 +119,7 @@ struct RunSegment {
     uint64 n_only;
 
     pg_atomic_uint32 phase;
-    pg_atomic_uint32 wish;  // of other sessions, for a background run: see background.h
+    pg_atomic_uint32 wish;         // of other sessions, for a background run: see background.h
     pg_atomic_uint32 n_processes;  // of the sink; numbers their files
     pg_atomic_uint32 next_bucket;  // of the fit phase
     pg_atomic_uint64 rows_read;

@@ -101,8 +101,7 @@ void make_batches(Sink* sink) {
     sink->batch_bytes = share < kMaxBatchBytes ? share : kMaxBatchBytes;
     if (sink->batch_bytes < smallest) sink->batch_bytes = smallest;
     sink->batches = (Batch*)palloc0(sizeof(Batch) * n_buckets);
-    for (Size i = 0; i < n_buckets; i++)
-        sink->batches[i].done = sink->segment->bucket_done[i];
+    for (Size i = 0; i < n_buckets; i++) sink->batches[i].done = sink->segment->bucket_done[i];
     const Size most =
         sink->batch_bytes /
             (sizeof(ChunkHeader) + 8 +

@@ -95,9 +95,8 @@ void apply_session_settings(Jsonb* settings) {
         if (token != WJB_VALUE || value.type != jbvString) continue;
         const GucContext needed = setting_context(name);
         if (needed == PGC_SUSET && !superuser()) continue;
-        (void)set_config_option(name,
-                                pnstrdup(value.val.string.val, (Size)value.val.string.len), needed,
-                                PGC_S_SESSION, GUC_ACTION_SET, true, 0, false);
+        (void)set_config_option(name, pnstrdup(value.val.string.val, (Size)value.val.string.len),
+                                needed, PGC_S_SESSION, GUC_ACTION_SET, true, 0, false);
     }
 }
 
