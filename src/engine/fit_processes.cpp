@@ -192,6 +192,16 @@ void set_text_formats() {
                             false);
 }
 
+// Before a slice: the workers of the one before have gone.
+void forget_processes(RunSegment* segment) {
+    for (auto& slot : segment->slots) {
+        pg_atomic_write_u32(&slot.pid, 0);
+        for (auto* counter : {&slot.rows, &slot.groups, &slot.bytes})
+            pg_atomic_write_u64(counter, 0);
+    }
+    pg_atomic_write_u32(&segment->n_slots, 0);
+}
+
 double seconds_since(TimestampTz start) {
     return (double)(GetCurrentTimestamp() - start) / 1e6;
 }
@@ -263,6 +273,7 @@ void fit_slice(dsm_segment* mapped, const TrainPlan* plan, int workers, int from
     SessionResults session = {};
     const uint64 groups_before = groups_done(segment);
     set_phase(segment, Phase::fitting);
+    forget_processes(segment);
     set_text_formats();
     pg_atomic_write_u32(&segment->next_bucket, (uint32)from);
     segment->bucket_end = to;
@@ -290,6 +301,7 @@ void fit_slice(dsm_segment* mapped, const TrainPlan* plan, int workers, int from
     summary->fit_seconds += seconds_since(start);
     const TimestampTz collect_start = GetCurrentTimestamp();
     set_phase(segment, Phase::collecting);
+    (void)process_slot(segment, Activity::inserting);
     close_collector(session.collector, collected);
     AtEOXact_GUC(true, guc_level);
     summary->collect_seconds += seconds_since(collect_start);
