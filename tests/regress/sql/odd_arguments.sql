@@ -2,12 +2,12 @@
 -- something, never an internal one (class XX), and never the end of the session.
 SET client_min_messages = error;
 CREATE TABLE odd_sales AS SELECT i % 3 AS store, i % 7 AS price, 10.0 - i % 7 + i % 4 AS units FROM generate_series(1, 60) AS i;
-SELECT trained FROM many_models.train_many_models('odd', 'odd_sales', '{store}', 'units', '{price}');
-SELECT rows_read FROM many_models.score_many_models('odd', 'odd_sales', id_columns => '{}');
+SELECT trained FROM many_models.train_many_models('peculiar', 'odd_sales', '{store}', 'units', '{price}');
+SELECT rows_read FROM many_models.score_many_models('peculiar', 'odd_sales', id_columns => '{}');
 
 CREATE TABLE odd_values (type regtype, value text);
 INSERT INTO odd_values VALUES
-    ('text', 'NULL'), ('text', ''''''), ('text', '''odd'''), ('text', '''no such thing'''), ('text', '''SELECT 1'''), ('text', '''odd_sales'''),
+    ('text', 'NULL'), ('text', ''''''), ('text', '''peculiar'''), ('text', '''no such thing'''), ('text', '''SELECT 1'''), ('text', '''odd_sales'''),
     ('text', 'repeat(''x'', 1000)'), ('text', '''"; DROP TABLE odd_sales; --'''),
     ('text[]', 'NULL'), ('text[]', '''{}'''), ('text[]', '''{NULL}'''), ('text[]', '''{store}'''), ('text[]', '''{price,price}'''), ('text[]', '''{{a,b},{c,d}}'''),
     ('jsonb', 'NULL'), ('jsonb', '''{}'''), ('jsonb', '''[]'''), ('jsonb', '''null'''), ('jsonb', '''1e400'''), ('jsonb', '''{"store": 1}'''),
@@ -69,6 +69,6 @@ BEGIN
 END
 $$;
 SELECT * FROM odd_calls(40);
-SELECT many_models.drop_models('odd') > 0 AS dropped;
-DROP TABLE odd_sales, odd_values, odd_predictions;
+SELECT many_models.drop_models('peculiar') > 0 AS dropped;
+DROP TABLE odd_sales, odd_values, peculiar_predictions;
 DROP FUNCTION odd_calls;
