@@ -52,6 +52,21 @@ SELECT trained, failed, skipped FROM many_models.train_many_models('full', 'sale
 SELECT count(*) AS same FROM shown AS a JOIN shown AS b USING (partition_key, model) WHERE a.model_set = 'full' AND b.model_set = 'sales' AND b.version = 6;
 SELECT count(*) AS fingerprints, count(DISTINCT run_id) AS of_runs FROM many_models.fingerprint_store;
 
+-- A set of many groups, whose versions have partitions of their own; keys whose type hashes by itself.
+CREATE TABLE wide AS SELECT ARRAY[i % 1500, 0] AS g, i AS t, (i * 7 % 11)::float8 AS x, (i * 13 % 37)::float8 AS y FROM generate_series(1, 30000) AS i;
+SELECT trained FROM many_models.refresh_many_models('wide');
+SELECT trained FROM many_models.train_many_models('wide', 'wide', '{g}', 'y', '{x}', time_column => 't', options => '{"holdout": {"rows": 2}}');
+SELECT version, trained FROM many_models.refresh_many_models('wide', workers => 1);
+DELETE FROM wide WHERE g = ARRAY[7, 0];
+UPDATE wide SET y = y + 1 WHERE g IN (ARRAY[1, 0], ARRAY[2, 0]) AND t < 6000;
+INSERT INTO wide SELECT ARRAY[5000, 0], i, i % 7, i % 3 FROM generate_series(1, 30) AS i;
+SELECT version, groups, trained, failed, skipped FROM many_models.refresh_many_models('wide');
+SELECT details ->> 'carried' AS carried, details ->> 'trained_again' AS trained_again, details ->> 'vanished' AS vanished, storage = run_id AS own_partition
+FROM many_models.runs WHERE model_set = 'wide' ORDER BY version DESC LIMIT 1;
+SELECT trained FROM many_models.train_many_models('wide full', 'wide', '{g}', 'y', '{x}', time_column => 't', options => '{"holdout": {"rows": 2}}');
+SELECT count(*) AS same FROM shown AS a JOIN shown AS b USING (partition_key, model) WHERE a.model_set = 'wide full' AND b.model_set = 'wide' AND b.version = 3;
+SELECT many_models.drop_models('wide'), many_models.drop_models('wide full');
+
 -- Mistakes.
 DO $$
 DECLARE call text;
