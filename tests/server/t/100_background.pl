@@ -97,6 +97,22 @@ like($expected{statistics}, qr/^1\|4998\|1\|1\|/, 'with groups of every kind');
 nothing_left('whole runs');
 my $before = registry_state($node);
 
+# Whether the server noticed the death of a process; it does not if that had ended just before.
+sub crashed
+{
+	my ($log, $run) = @_;
+	for (1 .. 10 * $PostgreSQL::Test::Utils::timeout_default)
+	{
+		return 1
+		  if slurp_file($node->logfile, $log) =~ /all server processes terminated; reinitializing/;
+		my ($out) = ('');
+		$node->psql('postgres', "SELECT status FROM many_models.background_runs WHERE run_id = $run", stdout => \$out);
+		return 0 if $out eq 'succeeded' && slurp_file($node->logfile, $log) !~ /was terminated by signal 9/;
+		usleep(100_000);
+	}
+	die 'neither a crash nor the end of the run';
+}
+
 # Killed at random moments, resumed, and the same.
 my %victims = (
 	coordinator => sub { return sql("SELECT pid FROM many_models.background_runs WHERE run_id = $_[0]"); },
@@ -122,26 +138,27 @@ for (my ($i, $attempts) = (1, 0); $i <= $kills && $attempts < 5 * $kills; $attem
 		last if $pid ne '' || status($run) ne 'running';
 	}
 	my $log = -s $node->logfile;
-	if ($pid eq '')
+	my $hit = $pid ne '';
+	if ($hit && $victim eq 'postmaster')
+	{
+		kill_server($node);
+		$node->start;
+	}
+	elsif ($hit)
+	{
+		$hit = kill('KILL', $pid) && crashed($log, $run);
+		$node->poll_query_until('postgres', 'SELECT true') or die 'the server did not recover';
+	}
+	if (!$hit)
 	{
 		# It was faster this time: another moment.
-		is(result($run), $expected{$form}, "$what: too late");
+		finish($run, 'succeeded', "$what: too late");
+		is(result($run), $expected{$form}, "$what: its result");
 		sql("SELECT many_models.drop_models('killed'); DROP VIEW killed_models");
 		next;
 	}
 	$i++;
 	$killed++;
-	if ($victim eq 'postmaster')
-	{
-		kill_server($node);
-		$node->start;
-	}
-	else
-	{
-		kill 'KILL', $pid;
-		$node->wait_for_log(qr/all server processes terminated; reinitializing/, $log);
-		$node->poll_query_until('postgres', 'SELECT true') or die 'the server did not recover';
-	}
 	my $now = status($run);
 	my $done = sql("SELECT coalesce(buckets_done, 0) FROM many_models.background_runs WHERE run_id = $run");
 	note "$what: $now, $done buckets stored";
@@ -190,6 +207,19 @@ like(sql_error($node, q{SELECT many_models.predict('paused', '{"g": 1}', '{}')})
 is(sql("SELECT many_models.pause_run($run)"), 'f', 'it has paused already');
 my $paused_at = sql("SELECT buckets_done FROM many_models.background_runs WHERE run_id = $run");
 cmp_ok($paused_at, '<', sql("SELECT buckets FROM many_models.background_runs WHERE run_id = $run"), 'before its end');
+# A dump has what is stored: restored elsewhere, the run goes on there.
+my $dump = PostgreSQL::Test::Utils::tempdir() . '/dump.sql';
+$node->command_ok([ 'pg_dump', '-f', $dump, $node->connstr('postgres') ], 'a dump with a paused run');
+sql('CREATE DATABASE restored');
+$node->command_ok([ 'psql', '-Xq', '-v', 'ON_ERROR_STOP=1', '-f', $dump, $node->connstr('restored') ], 'restored');
+is($node->safe_psql('restored', "SELECT status, buckets_done FROM many_models.background_runs WHERE run_id = $run"),
+	"paused|$paused_at", 'it is paused there too');
+$node->safe_psql('restored', "SELECT many_models.resume_run($run)");
+is($node->safe_psql('restored', "SELECT many_models.wait_for_run($run)"), 'succeeded', 'resumed there');
+is($node->safe_psql('restored', fingerprint($run)), (split / /, $expected{statistics})[-1], 'the same result');
+is($node->safe_psql('restored', q{SELECT starts FROM many_models.background_runs WHERE run_id = } . $run), '2', 'in its second start');
+sql('DROP DATABASE restored');
+is(status($run), 'paused', 'the original is still paused');
 sql("SELECT many_models.resume_run($run)");
 finish($run, 'succeeded', 'it goes on');
 is(result($run), $expected{statistics}, 'to the same result');
