@@ -17,7 +17,13 @@ static_assert(std::endian::native == std::endian::little, "models are stored lit
 
 constexpr unsigned char kMagic[4] = {'M', 'M', 'L', 'M'};
 constexpr std::uint16_t kVersion = 1;
-enum Flag : unsigned char { kIntercept = 1, kInverse = 2, kImputed = 4, kLevels = 8 };
+enum Flag : unsigned char {
+    kIntercept = 1,
+    kInverse = 2,
+    kImputed = 4,
+    kLevels = 8,
+    kMoments = 16
+};
 enum Scalar {
     kIntervalT,
     kRows,
@@ -39,6 +45,8 @@ constexpr std::size_t kTerms = kHead + 8 * (kScalars + 3 * kMetrics);  // the co
 constexpr std::size_t kMaxBytes = std::size_t{1} << 30;                // a bytea
 constexpr double kNaN = std::numeric_limits<double>::quiet_NaN();
 constexpr int kStackTerms = 256;
+// Standard deviations from an inverse factor of a larger condition number are not worth having.
+constexpr double kMomentsCondition = 1e6;
 
 template <class T>
 T load(const unsigned char* at) noexcept {
@@ -66,6 +74,7 @@ std::uint32_t checksum(const unsigned char* bytes, std::size_t length) noexcept 
 std::size_t fixed_bytes(unsigned flags, std::size_t n_features, std::size_t n_terms) noexcept {
     std::size_t doubles = 3 * n_terms;
     if ((flags & kInverse) != 0) doubles += n_terms * (n_terms + 1) / 2;
+    if ((flags & kMoments) != 0) doubles += 2 * n_terms;
     if ((flags & kImputed) != 0) doubles += n_features;
     return kTerms + 8 * doubles;
 }
@@ -113,7 +122,7 @@ bool levels_are_sound(LevelWalk walk, int n_features, int n_terms) noexcept {
 const char* structural_problem(const unsigned char* b, std::size_t length) noexcept {
     if (length < kTerms || std::memcmp(b, kMagic, 4) != 0) return "not a stored linear model";
     if (load<std::uint16_t>(b + 4) != kVersion) return "unknown format version of a stored model";
-    if (b[6] < 1 || b[6] > 4 || b[7] > 15) return "stored model has an unknown algorithm or flag";
+    if (b[6] < 1 || b[6] > 4 || b[7] > 31) return "stored model has an unknown algorithm or flag";
     if (load<std::uint32_t>(b + 8) != length) return "stored model is truncated or extended";
     const std::size_t n_features = load<std::uint16_t>(b + 16);
     const std::size_t n_terms = load<std::uint16_t>(b + 18);
@@ -178,6 +187,9 @@ void encode_model(const ModelParts& parts, std::vector<unsigned char>& bytes) {
     if (inverse) flags |= kInverse;
     if (parts.imputed) flags |= kImputed;
     if (parts.levels != nullptr) flags |= kLevels;
+    const bool derivable = inverse && fit.has_intercept && fit.rank == fit.p &&
+                           fit.condition_number < kMomentsCondition;
+    if (!derivable && fit.location.size() == p && fit.spread.size() == p) flags |= kMoments;
     if (fit.coefficient.size() != p || fit.mean.size() != p || fit.std_error.size() != p ||
         (parts.imputed && parts.feature_means.size() != n_features) ||
         (parts.levels == nullptr ? p != n_features : parts.levels->size() != n_features)) {
@@ -223,6 +235,10 @@ void encode_model(const ModelParts& parts, std::vector<unsigned char>& bytes) {
     append(fit.mean);
     append(fit.std_error);
     if (inverse) append(fit.inverse_factor);
+    if ((flags & kMoments) != 0) {
+        append(fit.location);
+        append(fit.spread);
+    }
     if (parts.imputed) append(parts.feature_means);
     if (parts.levels != nullptr) store_levels(b + fixed, *parts.levels);
     store(b + 12, checksum(b, total));
@@ -322,6 +338,40 @@ double LinearModelView::mean(int term) const noexcept {
 }
 double LinearModelView::std_error(int term) const noexcept {
     return load<double>(bytes_ + kTerms + 8 * std::size_t(2 * n_terms() + term));
+}
+
+void LinearModelView::term_moments(std::vector<double>& means, std::vector<double>& spreads) const {
+    const std::size_t p = std::size_t(n_terms());
+    const unsigned flags = bytes_[7];
+    means.assign(p, kNaN);
+    spreads.assign(p, kNaN);
+    const unsigned char* at = bytes_ + kTerms + 24 * p;
+    const std::size_t triangle = p * (p + 1) / 2;
+    if ((flags & kMoments) != 0) {
+        if ((flags & kInverse) != 0) at += 8 * triangle;
+        for (std::size_t j = 0; j < p; ++j) means[j] = load_double(at + 8 * j);
+        for (std::size_t j = 0; j < p; ++j) spreads[j] = load_double(at + 8 * (p + j));
+        return;
+    }
+    if ((flags & kIntercept) == 0) return;
+    for (std::size_t j = 0; j < p; ++j) means[j] = mean(int(j));
+    if ((flags & kInverse) == 0) return;
+    // L = W^-1 row by row: row j of L W = I, from the diagonal to the left.
+    std::vector<double> row(p);
+    const auto w = [at](std::size_t i, std::size_t j) {
+        return load_double(at + 8 * (i * (i + 1) / 2 + j));
+    };
+    for (std::size_t j = 0; j < p; ++j) {
+        double sum = 0;
+        for (std::size_t k = j + 1; k-- > 0;) {
+            double r = k == j ? 1.0 : 0.0;
+            for (std::size_t i = k + 1; i <= j; ++i) r -= row[i] * w(i, k);
+            row[k] = r / w(k, k);
+            sum += row[k] * row[k];
+        }
+        spreads[j] = std::sqrt(sum / n_rows());
+        if (!std::isfinite(spreads[j])) spreads[j] = kNaN;  // a dropped term
+    }
 }
 
 LinearModelView::Term LinearModelView::term(int index) const noexcept {

@@ -8,7 +8,7 @@
 //   4      2    format version (1)
 //   6      1    algorithm (core::Algorithm)
 //   7      1    flags: 1 intercept, 2 inverse factor present (OLS), 4 features imputed by mean,
-//               8 has categorical features
+//               8 has categorical features, 16 moments of the features present
 //   8      4    total bytes
 //   12     4    CRC-32C (Castagnoli) of all bytes with this field as 0 and interval_t as 0
 //   16     2    n_features (as the caller passes them)
@@ -16,6 +16,8 @@
 //   20     4    rank
 //   24     ...  doubles: see the accessors' order (interval_t first)
 //   then        p coefficients, p means, p std errors, packed inverse factor if present,
+//               p means and p standard deviations of the terms (only with flag 16: where means and
+//               inverse factor do not tell them),
 //               n_features feature means (only with flag 4; for a categorical feature the index of
 //               its most frequent level)
 //   then        per feature, if flag 8: u8 kind (0 numeric, 1 categorical), u16 number of levels,
@@ -116,6 +118,12 @@ class LinearModelView {
     [[nodiscard]] double coefficient(int term) const noexcept;  // NaN = dropped
     [[nodiscard]] double std_error(int term) const noexcept;
     [[nodiscard]] double mean(int term) const noexcept;
+
+    // Mean and standard deviation (divisor n) of each term over the rows of the fit; n_terms values
+    // each. Least squares with intercept has them in its means and inverse factor (C = W^-1 W^-T,
+    // the centred cross-products), all others store them; NaN where neither is the case.
+    // Cost O(p), O(p^3 / 6) from the inverse factor.
+    void term_moments(std::vector<double>& means, std::vector<double>& spreads) const;
 
     // The feature of a term and its level (empty for a numeric feature). Cost O(features + levels).
     struct Term {

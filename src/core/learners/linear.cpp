@@ -214,8 +214,12 @@ FitStatus LinearSolver::fit_splits(const double* moments, int p, const LinearOpt
     out.tss = w.gram.at(p, p).value() * target * target;
     out.target_mean = options.fit_intercept ? w.gram.mean[sp].value() * target : 0.0;
     out.mean.resize(sp);
+    out.location.resize(sp);
+    out.spread.resize(sp);
     for (std::size_t j = 0; j < sp; ++j) {
-        out.mean[j] = options.fit_intercept ? w.gram.mean[j].value() / w.gram.unit[j] : 0.0;
+        out.location[j] = w.gram.mean[j].value() / w.gram.unit[j];
+        out.mean[j] = options.fit_intercept ? out.location[j] : 0.0;
+        out.spread[j] = std::sqrt(std::fmax(w.gram.spread[j].value(), 0.0) / n) / w.gram.unit[j];
     }
     out.cv = no_metrics();
     double lambda = options.lambda;

@@ -94,6 +94,7 @@ struct LinearFit {
     std::vector<double> coefficient;                // p; NaN = dropped as collinear (OLS)
     std::vector<double> std_error;                  // p; NaN where not defined (dropped; penalised)
     std::vector<double> mean;                       // p; feature means, 0 without intercept
+    std::vector<double> location, spread;  // p; feature means and standard deviations (divisor n)
     // OLS: packed lower triangle (row-major, p (p + 1) / 2) of the inverse Cholesky factor W of the
     // centred cross-products, C^-1 = W'W; rows and columns of dropped terms are 0. The leverage of
     // a row x is (has_intercept ? 1/n : 0) + |W (x - mean)|^2. Empty for penalised fits.

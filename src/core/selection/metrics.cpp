@@ -132,6 +132,30 @@ void holdout_add_rows(double* state, int p, const double* rows, std::size_t n,
     add_rows<CascadePair>(state, p, rows, n, stride);
 }
 
+void accuracy_start(double* state) noexcept {
+    std::memset(state, 0, holdout_state_doubles(1) * sizeof(double));
+    state[kHead] = 1;  // prediction = 0 + 1 (x - 0): exact
+}
+
+void holdout_merge(double* into, const double* from, int p) noexcept {
+    const std::size_t planes = kHead + 2 * static_cast<std::size_t>(p);
+    into[1] += from[1];
+    into[2] += from[2];
+    for (std::size_t k = 0; k < kSums; ++k) {
+        double* to = into + planes + k;
+        for (std::size_t plane = 0; plane < 3; ++plane) {
+            double rest = from[planes + plane * kSums + k];
+            for (const std::size_t level : {std::size_t{0}, kSums}) {
+                const double s = to[level] + rest;
+                const double z = s - to[level];
+                rest = (to[level] - (s - z)) + (rest - z);
+                to[level] = s;
+            }
+            to[2 * kSums] += rest;
+        }
+    }
+}
+
 SplitMetrics holdout_finish(const double* state, int p) noexcept {
     const double n = state[1];
     SplitMetrics m = no_metrics();

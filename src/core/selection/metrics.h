@@ -26,6 +26,12 @@ void holdout_start(double* state, const LinearFit& fit) noexcept;
 void holdout_add_rows(double* state, int p, const double* rows, std::size_t n,
                       std::size_t stride) noexcept;
 
+// Prepares a state of one term for predictions made elsewhere: its rows are (prediction, actual).
+void accuracy_start(double* state) noexcept;
+
+// into += from, two states that were started alike.
+void holdout_merge(double* into, const double* from, int p) noexcept;
+
 // The metrics over the rows added; n_rows = 0 and the rest NaN when there were none.
 [[nodiscard]] SplitMetrics holdout_finish(const double* state, int p) noexcept;
 

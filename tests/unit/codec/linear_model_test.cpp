@@ -141,6 +141,8 @@ void use(const LinearModelView& v) {
         sum += v.coefficient(j) + v.mean(j) + v.std_error(j);
         sum += v.term(j).feature + double(v.term(j).level.size());
     }
+    std::vector<double> means, spreads;
+    v.term_moments(means, spreads);
     std::vector<FeatureValue> values(std::size_t(v.n_features()));
     for (std::size_t k = 0; k < values.size(); ++k) {
         values[k].number = double(k);
@@ -299,6 +301,58 @@ TEST(Codec, Crc32c) {
     for (std::size_t cut = 0; cut <= sizeof text; ++cut) {
         EXPECT_EQ(core::crc32c(text + cut, sizeof text - cut, core::crc32c(text, cut)), whole);
     }
+}
+
+// Means and standard deviations of the terms by their definition, whatever the model stores.
+TEST(Codec, TermMoments) {
+    std::mt19937_64 g(57);
+    std::normal_distribution<double> normal;
+    Matrix rows, collinear;
+    for (int i = 0; i < 200; ++i) {
+        const double a = 50 + normal(g), b = 0.6 * a + 1e-3 * normal(g), c = i % 4 == 0;
+        rows.push_back({a, b, c, 7, a - b + 5 * c + normal(g)});
+    }
+    core::LinearOptions through_zero, ridge;
+    through_zero.fit_intercept = false;
+    ridge.algorithm = core::Algorithm::ridge;
+    ridge.lambda = 0.1;
+    for (const std::size_t p : {std::size_t{3}, std::size_t{4}}) {  // the fourth is constant
+        Matrix data = rows;
+        if (p == 3)
+            for (auto& row : data) row.erase(row.begin() + 3);
+        for (const core::LinearOptions& options : {core::LinearOptions(), through_zero, ridge}) {
+            const core::LinearFit fit = fit_rows_of(data, options);
+            const auto bytes = numeric_model(fit);
+            const bool derived =
+                p == 3 && options.fit_intercept && options.algorithm != core::Algorithm::ridge;
+            core::LinearFit bare = fit;
+            bare.location.clear();
+            EXPECT_EQ(bytes.size() - numeric_model(bare).size(), derived ? 0 : 16 * p);
+            const auto v = LinearModelView::open(bytes.data(), bytes.size(), Check::checksum);
+            std::vector<double> means, spreads;
+            v.term_moments(means, spreads);
+            ASSERT_EQ(means.size(), p);
+            ASSERT_EQ(spreads.size(), p);
+            for (std::size_t j = 0; j < p; ++j) {
+                long double sum = 0, square = 0;
+                for (const auto& row : data) sum += row[j];
+                const long double mean = sum / data.size();
+                for (const auto& row : data) square += (row[j] - mean) * (row[j] - mean);
+                EXPECT_NEAR(means[j], double(mean), 1e-12 * std::fabs(double(mean)));
+                const double spread = double(std::sqrt(square / data.size()));
+                EXPECT_NEAR(spreads[j], spread, 1e-8 * spread + 1e-12);
+            }
+        }
+    }
+    // A penalised model without them says so.
+    core::LinearFit old = fit_rows_of(rows, ridge);
+    old.spread.clear();
+    const auto bytes = numeric_model(old);
+    const auto v = LinearModelView::open(bytes.data(), bytes.size(), Check::checksum);
+    std::vector<double> means, spreads;
+    v.term_moments(means, spreads);
+    EXPECT_EQ(means[0], old.mean[0]);
+    EXPECT_TRUE(std::isnan(spreads[0]));
 }
 
 }  // namespace

@@ -168,5 +168,41 @@ TEST(Split, HashesAreStableAndUniform) {
     for (const int n : folds) EXPECT_NEAR(n, 4000, 200);
 }
 
+// Predictions made elsewhere: the same metrics as those of the model that made them, in any parts.
+TEST(Metrics, OfGivenPredictions) {
+    const core::LinearFit fit = plane(1e6);
+    const Matrix rows = rows_for(1e6);
+    const core::SplitMetrics expected = evaluate(rows, fit);
+    core::LinearFit kept = fit;
+    kept.coefficient[1] = 0;
+    const std::size_t n = core::holdout_state_doubles(1);
+    std::vector<double> whole(n);
+    std::vector<std::vector<double>> parts(7, std::vector<double>(n));
+    core::accuracy_start(whole.data());
+    for (auto& part : parts) core::accuracy_start(part.data());
+    for (std::size_t i = 0; i < rows.size(); ++i) {
+        const auto& r = rows[i];
+        const double f = core::predict_centred(
+            kept.target_mean, reinterpret_cast<const unsigned char*>(kept.coefficient.data()),
+            reinterpret_cast<const unsigned char*>(kept.mean.data()), r.data(), kept.p);
+        const double pair[] = {f, r[3]};
+        core::holdout_add_rows(whole.data(), 1, pair, 1, 2);
+        core::holdout_add_rows(parts[i % parts.size()].data(), 1, pair, 1, 2);
+    }
+    std::vector<double> merged(n);
+    core::accuracy_start(merged.data());
+    for (const auto& part : parts) core::holdout_merge(merged.data(), part.data(), 1);
+    for (const double* state : {whole.data(), merged.data()}) {
+        const core::SplitMetrics m = core::holdout_finish(state, 1);
+        EXPECT_EQ(m.n_rows, expected.n_rows);
+        EXPECT_EQ(m.rmse, expected.rmse);
+        EXPECT_EQ(m.mae, expected.mae);
+        EXPECT_EQ(m.mape, expected.mape);
+        EXPECT_EQ(m.smape, expected.smape);
+        EXPECT_EQ(m.bias, expected.bias);
+        EXPECT_NEAR(m.r2, expected.r2, 1e-15);  // the actuals are centred elsewhere
+    }
+}
+
 }  // namespace
 }  // namespace many::test
