@@ -28,7 +28,7 @@ CREATE SEQUENCE many_models.model_id_seq;
 CREATE TABLE many_models.runs (
     run_id            bigint PRIMARY KEY DEFAULT pg_catalog.nextval('many_models.run_id_seq'),
     model_set         text NOT NULL,
-    kind              text NOT NULL CHECK (kind IN ('train', 'score')),
+    kind              text NOT NULL CHECK (kind IN ('train', 'score', 'evaluate')),
     version           integer,
     status            text NOT NULL,
     run_by            regrole NOT NULL,

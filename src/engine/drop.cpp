@@ -64,6 +64,7 @@ int64 drop_version(const char* model_set, int version) {
     if (version == 0) {
         for (const char* statement : {"DELETE FROM many_models.runs WHERE model_set = $1",
                                       "DELETE FROM many_models.pipelines WHERE model_set = $1",
+                                      "DELETE FROM many_models.dropped_runs WHERE model_set = $1",
                                       "DELETE FROM many_models.model_sets WHERE model_set = $1"}) {
             const int deleted =
                 SPI_execute_with_args(statement, 1, types, values, nullptr, false, 0);

@@ -12,6 +12,7 @@
 
 #include "engine/fit_phase.h"
 #include "engine/progress.h"
+#include "engine/run_resources.h"
 
 extern "C" {
 #include "storage/latch.h"
@@ -339,6 +340,7 @@ void many_fit_worker_main(dsm_segment* own, shm_toc* toc) {
     while (engine::fit_next_bucket(work)) {
     }
     engine::fit_end(work);
+    engine::add_fit_worker(segment);
     if (queue.queue != nullptr) shm_mq_detach(queue.queue);
     dsm_detach(mapped);
 }

@@ -128,8 +128,10 @@ struct RunSegment {
     pg_atomic_uint64 groups_trained;
     pg_atomic_uint64 groups_failed;
     pg_atomic_uint64 groups_skipped;
-    pg_atomic_uint64 peak_bytes;  // largest table of groups in any process
-    pg_atomic_uint32 rescans;     // buckets read more than once to stay within the budget
+    pg_atomic_uint64 peak_bytes;         // largest table of groups in any process
+    pg_atomic_uint64 worker_cpu_us;      // see run_resources.h
+    pg_atomic_uint64 worker_temp_bytes;  // of the fit phase's workers
+    pg_atomic_uint32 rescans;            // buckets read more than once to stay within the budget
     pg_atomic_uint64 bucket_bytes[kMaxBuckets];
 
     pg_atomic_uint32 n_slots;

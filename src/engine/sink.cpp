@@ -17,6 +17,7 @@
 #include "engine/exchange.h"
 #include "engine/levels.h"
 #include "engine/progress.h"
+#include "engine/run_resources.h"
 #include "pg/settings.h"
 
 namespace many::engine {
@@ -488,6 +489,7 @@ void finish_sink(Sink* sink, int64 rows) {
     group_table_free(&sink->table);
     chunk_writer_finish(&sink->writer);
     levels_write(&sink->levels, sink->segment, sink->writer.process);
+    add_scan_worker(sink->segment);
     pg_atomic_write_u32(&sink->slot->activity, (uint32)Activity::done);
     sink->live = false;
     sink->rows = rows;

@@ -4,8 +4,10 @@
 #include "engine/train.h"
 
 #include "engine/progress.h"
+#include "engine/run_resources.h"
 #include "engine/set_view.h"
 #include "pg/settings.h"
+#include "registry/notify.h"
 
 extern "C" {
 #include "executor/nodeAgg.h"
@@ -92,7 +94,8 @@ void create_segment(Run* run, const char* model_set, int64 run_id, int workers) 
     if (only_bytes > 0) memcpy((char*)segment + segment->only_offset, run->only, only_bytes);
     for (auto* counter : {&segment->rows_read, &segment->rows_skipped, &segment->bytes_exchanged,
                           &segment->groups_trained, &segment->groups_failed,
-                          &segment->groups_skipped, &segment->peak_bytes})
+                          &segment->groups_skipped, &segment->peak_bytes, &segment->worker_cpu_us,
+                          &segment->worker_temp_bytes})
         pg_atomic_init_u64(counter, 0);
     for (auto& bytes : segment->bucket_bytes) pg_atomic_init_u64(&bytes, 0);
     pg_atomic_init_u32(&segment->phase, (uint32)Phase::starting);
@@ -112,6 +115,7 @@ void create_segment(Run* run, const char* model_set, int64 run_id, int workers) 
     pg_write_barrier();
     segment->magic = kSegmentMagic;
     run->segment = segment;
+    run->before = pg::resources_now();
 }
 
 namespace {
@@ -253,13 +257,16 @@ Datum run_details(const Run* run) {
                      "\"collect_seconds\": %.6f, \"exchanged_bytes\": " UINT64_FORMAT
                      ", \"peak_group_bytes\": " UINT64_FORMAT
                      ", \"buckets\": %d, "
-                     "\"rescans\": %u%s}",
+                     "\"rescans\": %u%s, ",
                      run->plan->spec->exchange == Exchange::statistics ? "statistics" : "rows",
                      run->scan_seconds, run->fit.fit_seconds, run->fit.collect_seconds,
                      pg_atomic_read_u64(&mutable_segment->bytes_exchanged),
                      pg_atomic_read_u64(&mutable_segment->peak_bytes), segment->n_buckets,
                      pg_atomic_read_u32(&mutable_segment->rescans),
                      run->more_details != nullptr ? run->more_details : "");
+    const pg::Resources used = run_resources(mutable_segment, &run->before);
+    pg::append_resources(&json, &used);
+    appendStringInfoChar(&json, '}');
     return DirectFunctionCall1(jsonb_in, CStringGetDatum(json.data));
 }
 
@@ -267,6 +274,18 @@ Datum interval_between(TimestampTz from, TimestampTz to) {
     auto* interval = (Interval*)palloc0(sizeof(Interval));
     interval->time = to - from;
     return IntervalPGetDatum(interval);
+}
+
+void notify_finished(const Run* run, const Collected* c) {
+    registry::RunEvent event = {};
+    event.model_set = run->plan->arguments.model_set;
+    event.kind = "train";
+    event.run_id = run->segment->run_id;
+    event.version = run->version;
+    event.groups = event.failed_of = c->trained + c->failed + c->skipped;
+    event.rows = (int64)pg_atomic_read_u64(&run->segment->rows_read);
+    event.failed = c->failed;
+    registry::notify_run(&event);
 }
 
 }  // namespace
@@ -350,6 +369,7 @@ void record_run(const Run* run, const Collected* collected, TimestampTz finished
     if (code != SPI_OK_UPDATE || SPI_processed != 1)
         elog(ERROR, "could not write the registry: %d", code);
     registry::leave_registry(&rights);
+    notify_finished(run, collected);
 }
 
 namespace {

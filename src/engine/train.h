@@ -4,6 +4,7 @@
 
 #include "engine/fit_processes.h"
 #include "engine/train_spec.h"
+#include "pg/resources.h"
 
 namespace many::engine {
 
@@ -20,6 +21,7 @@ struct Run {
     const char* more_details;  // ", \"key\": value ..." for runs.details; nullptr: none
     double scan_seconds;
     FitSummary fit;
+    pg::Resources before;  // of this process, when the segment was made
 };
 
 double seconds_between(TimestampTz from, TimestampTz to);

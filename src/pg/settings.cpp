@@ -2,11 +2,15 @@
 
 #include "pg/settings.h"
 
+#include "pg/worker_cpu.h"
+
 int many_max_workers = 4;
 int many_memory_budget_kb = 256 * 1024;
 int many_progress_interval_ms = 5000;
 int many_commit_interval_ms = 10000;
 int many_model_cache_kb = 64 * 1024;
+bool many_notify = false;
+double many_notify_failed_fraction = 0.1;
 
 namespace many::pg {
 
@@ -33,6 +37,15 @@ void define_settings() {
                             "Memory for models that predict() keeps in a session.", nullptr,
                             &many_model_cache_kb, 64 * 1024, 64, MAX_KILOBYTES, PGC_USERSET,
                             GUC_UNIT_KB, nullptr, nullptr, nullptr);
+    DefineCustomBoolVariable("many_models.notify", "Sends events on the channel many_models.",
+                             "Every role that may connect to the database can listen.",
+                             &many_notify, false, PGC_USERSET, 0, nullptr, nullptr, nullptr);
+    DefineCustomRealVariable("many_models.notify_failed_fraction",
+                             "Part of a run's groups, or rows to score, above which failures are "
+                             "an event of their own.",
+                             nullptr, &many_notify_failed_fraction, 0.1, 0.0, 1.0, PGC_USERSET, 0,
+                             nullptr, nullptr, nullptr);
+    define_worker_cpu_setting();
     MarkGUCPrefixReserved("many_models");
 }
 

@@ -6,6 +6,8 @@ extern int many_memory_budget_kb;      // per process of a run
 extern int many_progress_interval_ms;  // between progress NOTICEs; 0: none
 extern int many_commit_interval_ms;    // of a background training
 extern int many_model_cache_kb;        // of predict(), per session
+extern bool many_notify;               // events on the channel many_models
+extern double many_notify_failed_fraction;
 
 namespace many::pg {
 

@@ -6,9 +6,12 @@
 //
 // Rows never vanish: every source row gives a row, and one without a prediction says why.
 #include "pg/learner_options.h"
+#include "pg/resources.h"
 #include "pg/server.h"
 #include "pg/settings.h"
 #include "pg/source.h"
+#include "pg/worker_cpu.h"
+#include "registry/notify.h"
 #include "registry/registry.h"
 #include "serving/score_query.h"
 #include "serving/score_receiver.h"
@@ -44,7 +47,10 @@ struct ScoreRun {
     int workers;
     int64 groups;
     int64 model_bytes;
+    bool models_in_memory;
     ScoreCounts counts;
+    pg::Resources before;  // of the session
+    int64 worker_cpu_us;
 };
 
 void read_options(ScoreArguments* a) {
@@ -132,10 +138,11 @@ void run_query(const ScoreSpec* spec, ScoreReceiver* receiver, int workers, Scor
     const int guc_level = NewGUCNestLevel();
     const bool was_read_only = XactReadOnly;
     tune_planner(workers);
-    const bool in_memory = run->model_bytes <= static_cast<int64>(many_memory_budget_kb) * 1024;
-    SPIPlanPtr plan =
-        SPI_prepare_cursor(in_memory ? build_score_query(spec) : build_joined_score_query(spec), 0,
-                           nullptr, CURSOR_OPT_PARALLEL_OK);
+    pg::WorkerCpu worker_cpu = pg::count_worker_cpu();
+    run->models_in_memory = run->model_bytes <= static_cast<int64>(many_memory_budget_kb) * 1024;
+    SPIPlanPtr plan = SPI_prepare_cursor(
+        run->models_in_memory ? build_score_query(spec) : build_joined_score_query(spec), 0,
+        nullptr, CURSOR_OPT_PARALLEL_OK);
     if (plan == nullptr) elog(ERROR, "could not plan the scoring query: %d", SPI_result);
     run->workers = planned_processes(plan);
     SPIExecuteOptions options = {};
@@ -154,6 +161,7 @@ void run_query(const ScoreSpec* spec, ScoreReceiver* receiver, int workers, Scor
     const int64 expected = static_cast<int64>(SPI_processed);
     SPI_freeplan(plan);
     AtEOXact_GUC(true, guc_level);
+    run->worker_cpu_us = pg::worker_cpu_counted(&worker_cpu);
     run->counts = score_receiver_finish(receiver);
     if (run->counts.rows != expected)
         elog(ERROR,
@@ -167,15 +175,28 @@ Datum interval_between(TimestampTz from, TimestampTz to) {
     return IntervalPGetDatum(interval);
 }
 
+Datum run_details(const ScoreRun* run) {
+    StringInfoData json;
+    initStringInfo(&json);
+    pg::Resources used = pg::resources_since(&run->before);
+    used.cpu_us += run->worker_cpu_us;
+    appendStringInfoChar(&json, '{');
+    pg::append_resources(&json, &used);
+    if (run->models_in_memory)
+        appendStringInfo(&json, ", \"peak_memory_bytes\": " INT64_FORMAT, run->model_bytes);
+    appendStringInfoChar(&json, '}');
+    return DirectFunctionCall1(jsonb_in, CStringGetDatum(json.data));
+}
+
 void record_run(const ScoreArguments* a, const ScoreSpec* spec, const PredictionsTable* table,
                 const ScoreRun* run, TimestampTz finished) {
     const registry::TrainingRun* trained = spec->run;
-    constexpr int kColumns = 21;
+    constexpr int kColumns = 22;
     const Oid types[kColumns] = {
         INT8OID,     TEXTOID,      INT4OID,      OIDOID,  TIMESTAMPTZOID, TIMESTAMPTZOID,
         INTERVALOID, INT8OID,      INT8OID,      INT8OID, INT4OID,        TEXTOID,
         TEXTOID,     TEXTARRAYOID, TEXTARRAYOID, TEXTOID, TEXTARRAYOID,   TEXTARRAYOID,
-        JSONBOID,    TEXTOID,      TEXTOID};
+        JSONBOID,    TEXTOID,      TEXTOID,      JSONBOID};
     const Datum values[kColumns] = {
         Int64GetDatum(run->run_id),
         CStringGetTextDatum(trained->model_set),
@@ -199,6 +220,7 @@ void record_run(const ScoreArguments* a, const ScoreSpec* spec, const Prediction
                               : DirectFunctionCall1(jsonb_in, CStringGetDatum("{}")),
         CStringGetTextDatum(table->qualified),
         CStringGetTextDatum(PG_VERSION),
+        run_details(run),
     };
     registry::RegistryRights rights;
     registry::enter_registry(&rights);
@@ -206,14 +228,26 @@ void record_run(const ScoreArguments* a, const ScoreSpec* spec, const Prediction
         "INSERT INTO many_models.runs (run_id, model_set, kind, version, status, run_by, "
         "started_at, finished_at, elapsed, groups, trained, failed, skipped, rows_read, "
         "rows_skipped, workers, algorithm, source, partition_by, key_types, target, features, "
-        "feature_types, options, into_table, extension_version, server_version) "
+        "feature_types, options, into_table, extension_version, server_version, details) "
         "SELECT $1, $2, 'score', $3, 'succeeded', $4, $5, $6, $7, $8, $8, $9, 0, $10, 0, $11, $12, "
-        "$13, $14, $15, $16, $17, $18, $19, $20, e.extversion, $21 "
+        "$13, $14, $15, $16, $17, $18, $19, $20, e.extversion, $21, $22 "
         "FROM pg_catalog.pg_extension AS e WHERE e.extname = 'many_models'",
         kColumns, const_cast<Oid*>(types), const_cast<Datum*>(values), nullptr, false, 0);
     if (code != SPI_OK_INSERT || SPI_processed != 1)
         elog(ERROR, "could not write the registry: %d", code);
     registry::leave_registry(&rights);
+}
+
+void notify_finished(const registry::TrainingRun* trained, const ScoreRun* run) {
+    registry::RunEvent event = {};
+    event.model_set = trained->model_set;
+    event.kind = "score";
+    event.run_id = run->run_id;
+    event.version = trained->version;
+    event.groups = run->groups;
+    event.rows = event.failed_of = run->counts.rows;
+    event.failed = run->counts.without_prediction;
+    registry::notify_run(&event);
 }
 
 Datum summary_datum(FunctionCallInfo fcinfo, const ScoreSpec* spec, const ScoreRun* run,
@@ -268,6 +302,7 @@ void score(const ScoreArguments* a, ScoreSpec* spec, ScoreRun* run, TimestampTz*
         elog(ERROR, "could not analyze %s", table.partition_qualified);
     *finished = GetCurrentTimestamp();
     record_run(a, spec, &table, run, *finished);
+    notify_finished(spec->run, run);
 }
 
 }  // namespace
@@ -289,6 +324,7 @@ Datum many_score_many_models(PG_FUNCTION_ARGS) {
     PreventCommandDuringRecovery("score_many_models()");
     PreventCommandIfReadOnly("score_many_models()");
     const MemoryContext caller = CurrentMemoryContext;
+    run.before = many::pg::resources_now();
     serving::read_arguments(fcinfo, &arguments);
     run.started = GetCurrentTimestamp();
     run.model_set = arguments.model_set;

@@ -8,6 +8,7 @@
 #include "pg/feature_reader.h"
 #include "pg/server.h"
 #include "pg/source.h"
+#include "pg/worker_cpu.h"
 #include "serving/model_table.h"
 #include "serving/model_value.h"
 #include "serving/score_value.h"
@@ -45,6 +46,7 @@ struct ScoreCall {
 };
 
 ScoreCall* new_call(MemoryContext context, int n_keys, int n) {
+    pg::join_worker_cpu();
     const MemoryContext old = MemoryContextSwitchTo(context);
     auto* call = static_cast<ScoreCall*>(palloc0(sizeof(ScoreCall)));
     const Size count = static_cast<Size>(n_keys + n) + 1;
