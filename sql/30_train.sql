@@ -90,7 +90,8 @@ BEGIN
             AND p.proname IN ('train_many_models', 'score_many_models', 'drop_models', 'set_pipeline',
                 'run_pipeline', 'schedule', 'unschedule', 'note_schedule',
                 'start_training', 'start_scoring', 'cancel_run', 'pause_run', 'resume_run',
-                'wait_for_run', 'retrain_failed', 'refresh_many_models')
+                'wait_for_run', 'retrain_failed', 'refresh_many_models',
+                'plan_training', 'evaluate_many_models', 'set_drift_threshold')
     LOOP
         EXECUTE format('GRANT EXECUTE ON FUNCTION %s TO %s', f.signature, role);
     END LOOP;

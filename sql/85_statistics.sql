@@ -171,3 +171,66 @@ CREATE FUNCTION many_models.notify_event(event text, model_set text, details jso
 COMMENT ON FUNCTION many_models.notify_event(text, text, jsonb) IS
     'sends an event of a model set on the channel many_models when many_models.notify is on; for the extension''s own functions';
 REVOKE ALL ON FUNCTION many_models.notify_event(text, text, jsonb) FROM PUBLIC;
+
+-- Before a run: what it would meet and cost.
+CREATE TYPE many_models.training_plan AS (
+    model_set                text,
+    groups                   bigint,
+    trainable                bigint,
+    below_min_rows           bigint,
+    constant_target          bigint,
+    bad_values               bigint,
+    too_large                bigint,
+    too_many_levels          bigint,
+    rows                     bigint,
+    usable_rows              bigint,
+    rows_with_null           bigint,
+    largest_group            jsonb,
+    largest_rows             bigint,
+    largest_share            double precision,
+    histogram                jsonb,
+    max_levels               bigint,
+    max_levels_feature       text,
+    exchange                 text,
+    workers                  integer,
+    estimated_seconds        double precision,
+    estimated_memory_bytes   bigint,
+    estimated_temp_bytes     bigint,
+    estimated_registry_bytes bigint,
+    estimated_from_run       bigint
+);
+COMMENT ON TYPE many_models.training_plan IS
+    'what a training would meet and cost: one row, returned by plan_training';
+COMMENT ON COLUMN many_models.training_plan.trainable IS
+    'groups that would get a model; groups is the sum of this and the next five';
+COMMENT ON COLUMN many_models.training_plan.bad_values IS
+    'groups that would fail for NaN, infinity, or a NULL under null_policy error';
+COMMENT ON COLUMN many_models.training_plan.too_large IS
+    'groups that would fail because their rows exceed half of many_models.memory_budget';
+COMMENT ON COLUMN many_models.training_plan.histogram IS
+    'groups and their rows by size, in powers of two';
+COMMENT ON COLUMN many_models.training_plan.max_levels IS
+    'most levels of one categorical feature in one group';
+COMMENT ON COLUMN many_models.training_plan.estimated_memory_bytes IS
+    'of each process; see runs.peak_memory_bytes';
+COMMENT ON COLUMN many_models.training_plan.estimated_from_run IS
+    'the earlier run whose times the estimate starts from; NULL: constants, which may be off by a factor of three';
+
+CREATE FUNCTION many_models.plan_training(
+    model_set    text,
+    source       text    DEFAULT NULL,
+    partition_by text[]  DEFAULT NULL,
+    target       text    DEFAULT NULL,
+    features     text[]  DEFAULT NULL,
+    algorithm    text    DEFAULT NULL,
+    time_column  text    DEFAULT NULL,
+    options      jsonb   DEFAULT '{}',
+    tags         jsonb   DEFAULT '{}',
+    workers      integer DEFAULT NULL
+) RETURNS many_models.training_plan
+    AS 'MODULE_PATHNAME', 'many_plan_training' LANGUAGE C VOLATILE PARALLEL UNSAFE;
+COMMENT ON FUNCTION many_models.plan_training(text, text, text[], text, text[], text, text, jsonb,
+    jsonb, integer) IS
+    'what train_many_models with the same arguments would meet and cost, without training: groups, their sizes, those without a model, estimated time and space';
+REVOKE ALL ON FUNCTION many_models.plan_training(text, text, text[], text, text[], text, text,
+    jsonb, jsonb, integer) FROM PUBLIC;
