@@ -204,7 +204,7 @@ COMMENT ON TYPE many_models.training_plan IS
 COMMENT ON COLUMN many_models.training_plan.trainable IS
     'groups that would get a model; groups is the sum of this and the next five';
 COMMENT ON COLUMN many_models.training_plan.bad_values IS
-    'groups that would fail for NaN, infinity, or a NULL under null_policy error';
+    'groups that would fail for NaN, infinity, a NULL under null_policy error, or nothing to impute from';
 COMMENT ON COLUMN many_models.training_plan.too_large IS
     'groups that would fail because their rows exceed half of many_models.memory_budget';
 COMMENT ON COLUMN many_models.training_plan.histogram IS

@@ -64,6 +64,8 @@ int64 drop_version(const char* model_set, int version) {
     if (version == 0) {
         for (const char* statement : {"DELETE FROM many_models.runs WHERE model_set = $1",
                                       "DELETE FROM many_models.pipelines WHERE model_set = $1",
+                                      "DELETE FROM many_models.evaluations WHERE model_set = $1",
+                                      "DELETE FROM many_models.drift_thresholds WHERE model_set = $1",
                                       "DELETE FROM many_models.dropped_runs WHERE model_set = $1",
                                       "DELETE FROM many_models.model_sets WHERE model_set = $1"}) {
             const int deleted =

@@ -65,14 +65,16 @@ bool may_be_infinite(Oid type) {
 
 void append_bad(StringInfo list, const char* column, Oid type) {
     if (!may_be_infinite(type)) return;
+    // NaN is larger than infinity.
     appendStringInfo(list,
-                     "%sNOT many_models.number_of(s.%s) BETWEEN "
-                     "'-1.7976931348623157e308'::pg_catalog.float8 AND "
-                     "'1.7976931348623157e308'::pg_catalog.float8",
-                     list->len > 0 ? " OR " : "", column);
+                     "%smany_models.number_of(s.%s) OPERATOR(pg_catalog.>) "
+                     "'1.7976931348623157e308'::pg_catalog.float8 OR many_models.number_of(s.%s) "
+                     "OPERATOR(pg_catalog.<) '-1.7976931348623157e308'::pg_catalog.float8",
+                     list->len > 0 ? " OR " : "", column, column);
 }
 
-// Per row: keys k1.., target t, usable, has_null, bad, levels c1...
+// Per row: keys k1.., target t, usable, has_null, bad, levels c1..., and whether each feature is there,
+// p1..., where NULLs are imputed.
 char* row_query(const TrainPlan* plan) {
     const TrainArguments* a = &plan->arguments;
     const RunSpec* spec = plan->spec;
@@ -94,17 +96,18 @@ char* row_query(const TrainPlan* plan) {
     appendStringInfoString(&query, "SELECT ");
     for (int i = 0; i < a->n_keys; i++)
         appendStringInfo(&query, "s.%s AS k%d, ", quote_identifier(a->partition_by[i]), i + 1);
+    const bool imputes = spec->null_policy == core::NullPolicy::impute_mean;
     int n_levels = 0;
     for (int i = 0; i < spec->n_features; i++) {
         const char* name = quote_identifier(plan->features[i]);
         appendStringInfo(&nullable, " AND s.%s IS NOT NULL", name);
+        if (imputes) appendStringInfo(&query, "s.%s IS NOT NULL AS p%d, ", name, i + 1);
         if (features[i].kind == pg::FeatureKind::level)
             appendStringInfo(&query, "s.%s::pg_catalog.text COLLATE pg_catalog.\"C\" AS c%d, ",
                              name, ++n_levels);
         else
             append_bad(&bad, name, features[i].type);
     }
-    const bool imputes = spec->null_policy == core::NullPolicy::impute_mean;
     appendStringInfo(&query,
                      "many_models.number_of(s.%s) AS t, %s AS usable, NOT (%s) AS has_null, "
                      "coalesce(%s, false) AS bad FROM %s AS s",
@@ -117,7 +120,19 @@ void append_keys(StringInfo list, int n, const char* prefix) {
     for (int i = 0; i < n; i++) appendStringInfo(list, "%s%sk%d", i > 0 ? ", " : "", prefix, i + 1);
 }
 
-// Per group: its keys, n, usable, nulls, bad, low and high of the target, levels of c1...
+// 1 where a feature to be imputed has no value at all.
+char* missing_expression(const TrainPlan* plan) {
+    StringInfoData list;
+    if (plan->spec->null_policy != core::NullPolicy::impute_mean) return pstrdup("0");
+    initStringInfo(&list);
+    appendStringInfoString(&list, "CASE WHEN least(");
+    for (int i = 1; i <= plan->n_features; i++)
+        appendStringInfo(&list, "%spg_catalog.count(*) FILTER (WHERE r.p%d)", i > 1 ? ", " : "", i);
+    appendStringInfoString(&list, ") OPERATOR(pg_catalog.=) 0 THEN 1 ELSE 0 END");
+    return list.data;
+}
+
+// Per group: its keys, n, usable, nulls, bad, low and high of the target, missing, levels of c1...
 char* group_query(const Survey* survey) {
     const int n = survey->plan->arguments.n_keys;
     StringInfoData query;
@@ -126,8 +141,11 @@ char* group_query(const Survey* survey) {
     append_keys(&query, n, "q.");
     appendStringInfo(&query,
                      "%spg_catalog.max(q.n), pg_catalog.max(q.usable), pg_catalog.max(q.nulls), "
-                     "pg_catalog.max(q.bad), pg_catalog.min(q.low), pg_catalog.max(q.high)",
+                     "pg_catalog.max(q.bad), pg_catalog.min(q.low), pg_catalog.max(q.high), "
+                     "pg_catalog.max(q.missing) FILTER (WHERE NOT (false",
                      n > 0 ? ", " : "");
+    for (int i = 1; i <= survey->n_levels; i++) appendStringInfo(&query, " OR q.g%d", i);
+    appendStringInfoString(&query, "))");
     for (int i = 1; i <= survey->n_levels; i++)
         appendStringInfo(&query,
                          ", pg_catalog.count(*) FILTER (WHERE q.g%d AND q.c%d IS NOT NULL AND "
@@ -135,12 +153,14 @@ char* group_query(const Survey* survey) {
                          i, i);
     appendStringInfoString(&query, " FROM (SELECT ");
     append_keys(&query, n, "r.");
-    appendStringInfo(&query,
-                     "%spg_catalog.count(*) AS n, pg_catalog.count(*) FILTER (WHERE r.usable) AS "
-                     "usable, pg_catalog.count(*) FILTER (WHERE r.has_null) AS nulls, "
-                     "pg_catalog.count(*) FILTER (WHERE r.bad) AS bad, pg_catalog.min(r.t) FILTER "
-                     "(WHERE r.usable) AS low, pg_catalog.max(r.t) FILTER (WHERE r.usable) AS high",
-                     n > 0 ? ", " : "");
+    appendStringInfo(
+        &query,
+        "%spg_catalog.count(*) AS n, pg_catalog.count(*) FILTER (WHERE r.usable) AS "
+        "usable, pg_catalog.count(*) FILTER (WHERE r.has_null) AS nulls, "
+        "pg_catalog.count(*) FILTER (WHERE r.bad) AS bad, pg_catalog.min(r.t) FILTER "
+        "(WHERE r.usable) AS low, pg_catalog.max(r.t) FILTER (WHERE r.usable) AS high, "
+        "(%s)::pg_catalog.int8 AS missing",
+        n > 0 ? ", " : "", missing_expression(survey->plan));
     for (int i = 1; i <= survey->n_levels; i++)
         appendStringInfo(&query, ", r.c%d, GROUPING(r.c%d) OPERATOR(pg_catalog.=) 0 AS g%d", i, i,
                          i);
@@ -171,13 +191,13 @@ Fate judge(const Survey* survey, const TupleTableSlot* slot, int first, int64 us
     const RunSpec* spec = survey->plan->spec;
     const core::GroupOptions& options = override != nullptr ? override->options : spec->options;
     const int64 nulls = int_at(slot, first + 2);
-    if (int_at(slot, first + 3) > 0) return Fate::bad_values;
+    if (int_at(slot, first + 3) > 0 || int_at(slot, first + 6) > 0) return Fate::bad_values;
     if (spec->null_policy == core::NullPolicy::error && nulls > 0) return Fate::bad_values;
     const Size row_bytes = (Size)spec->row_doubles() * sizeof(double);
     if (spec->exchange == Exchange::rows && (Size)usable > spec->budget_bytes / 2 / row_bytes)
         return Fate::too_large;
     for (int i = 0; i < survey->n_levels; i++)
-        if (int_at(slot, first + 6 + i) > spec->max_levels) return Fate::too_many_levels;
+        if (int_at(slot, first + 7 + i) > spec->max_levels) return Fate::too_many_levels;
     const int64 parameters = (int64)terms + (options.linear.fit_intercept ? 1 : 0);
     const int64 least = options.min_rows >= 0 ? options.min_rows : parameters + 2;
     if (usable < least || usable < 1) return Fate::below_min_rows;
@@ -208,7 +228,7 @@ void add_group(TupleTableSlot* slot, void* argument) {
         find_override(&survey->codec, survey->plan->spec, survey->codec.image);
     double terms = survey->plan->n_features - survey->n_levels;
     for (int i = 0; i < survey->n_levels; i++) {
-        const int64 levels = int_at(slot, n_keys + 6 + i);
+        const int64 levels = int_at(slot, n_keys + 7 + i);
         terms += levels > 1 ? (double)(levels - 1) : 0;
         if (levels <= survey->max_levels) continue;
         survey->max_levels = levels;

@@ -4,6 +4,7 @@
 #include "pg/server.h"
 #include "pg/source.h"
 #include "serving/model_value.h"
+#include "serving/term_name.h"
 
 #include <cmath>
 
@@ -36,7 +37,19 @@ void put_term(const Terms* terms, text* name, double estimate, double std_error)
     tuplestore_putvalues(terms->store, terms->descriptor, values, nulls);
 }
 
-// The feature's name, or x1, x2, ..., and the level of a categorical feature: colour=red.
+}  // namespace
+
+namespace many::serving {
+
+char** feature_names(ArrayType* array, int expected) {
+    int n = 0;
+    char** names = pg::text_array_to_strings(array, "features", &n);
+    if (n != expected)
+        ereport(ERROR, (errcode(ERRCODE_INVALID_PARAMETER_VALUE),
+                        errmsg("features has %d names, the model has %d features", n, expected)));
+    return names;
+}
+
 text* term_name(const core::LinearModelView& view, int index, char** names) {
     const core::LinearModelView::Term term = view.term(index);
     StringInfoData name;
@@ -52,7 +65,7 @@ text* term_name(const core::LinearModelView& view, int index, char** names) {
     return cstring_to_text_with_len(name.data, name.len);
 }
 
-}  // namespace
+}  // namespace many::serving
 
 extern "C" {
 
@@ -65,15 +78,8 @@ Datum many_model_coefficients(PG_FUNCTION_ARGS) {
     ModelBytes bytes;
     core::LinearModelView view;
     if (!open_model_value(PG_GETARG_DATUM(0), &bytes, &view)) return Datum(0);
-    char** names = nullptr;
-    if (!PG_ARGISNULL(1)) {
-        int n = 0;
-        names = pg::text_array_to_strings(PG_GETARG_ARRAYTYPE_P(1), "features", &n);
-        if (n != view.n_features())
-            ereport(ERROR, (errcode(ERRCODE_INVALID_PARAMETER_VALUE),
-                            errmsg("features has %d names, the model has %d features", n,
-                                   view.n_features())));
-    }
+    char** names =
+        PG_ARGISNULL(1) ? nullptr : feature_names(PG_GETARG_ARRAYTYPE_P(1), view.n_features());
     const double level = PG_GETARG_FLOAT8(2);
     if (!(level > 0 && level < 1))
         ereport(ERROR, (errcode(ERRCODE_INVALID_PARAMETER_VALUE),

@@ -196,6 +196,10 @@ char* partition_list(Oid parent) {
 
 }  // namespace
 
+bool is_result_column(const char* name) {
+    return result_column(name) != nullptr;
+}
+
 void prepare_predictions(PredictionsTable* table, const ScoreSpec* spec, const char* into_table,
                          bool replace) {
     check_clashes(spec);

@@ -34,6 +34,8 @@ struct PredictionsTable {
     const char* partition_qualified;
 };
 
+bool is_result_column(const char* name);
+
 // Finds or creates the predictions table. into_table nullptr: <model_set>_predictions in the
 // current creation schema. Raises 42701 on name clashes, 42809 when the table is of another shape,
 // 42501 when it belongs to another role. With replace, other writers wait for this transaction.

@@ -393,6 +393,20 @@ LinearModelView::Term LinearModelView::term(int index) const noexcept {
     return {0, {}};
 }
 
+std::string_view LinearModelView::reference_level(int feature) const noexcept {
+    if (!has_levels()) return {};
+    const std::size_t fixed =
+        fixed_bytes(bytes_[7], std::size_t(n_features()), std::size_t(n_terms()));
+    LevelWalk walk{bytes_ + fixed, bytes_ + length_};
+    for (int k = 0; k <= feature && walk.feature(); ++k) {
+        std::string_view level;
+        for (int l = 0; l < walk.n_levels && walk.level(&level); ++l) {
+            if (k == feature) return level;
+        }
+    }
+    return {};
+}
+
 // x: n_terms finite or not; what is not finite shows in the prediction.
 Score LinearModelView::score_terms(const double* x) const {
     const int p = n_terms();

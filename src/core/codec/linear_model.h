@@ -131,6 +131,8 @@ class LinearModelView {
         std::string_view level;
     };
     [[nodiscard]] Term term(int index) const noexcept;
+    // The level of a categorical feature that has no term; empty when the feature has no levels.
+    [[nodiscard]] std::string_view reference_level(int feature) const noexcept;
 
     // Scores one row of n_features values. Prediction in the centred form target_mean +
     // sum b_j (x_j - mean_j) (no cancellation for large offsets). lower/upper: prediction interval

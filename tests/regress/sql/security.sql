@@ -97,7 +97,7 @@ SELECT owner, latest_version FROM many_models.model_sets WHERE model_set = 'sold
 -- Nobody writes the registry by himself, nor reads partitions, shared or own.
 SET ROLE mm_alice;
 SELECT groups FROM many_models.train_many_models('large', 'SELECT i % 1001 AS g, i % 8 AS x, i % 10 AS y FROM generate_series(1, 8008) AS i', '{g}', 'y');
-SELECT error_of(format(s, t)) FROM (VALUES (1, 'INSERT INTO many_models.%I SELECT * FROM many_models.%1$I'),
+SELECT error_of(format(s, t)) FROM (VALUES (1, 'INSERT INTO many_models.%I DEFAULT VALUES'),
     (2, 'UPDATE many_models.%I SET run_id = 1'), (3, 'DELETE FROM many_models.%I'), (4, 'TRUNCATE many_models.%I'),
     (5, 'CREATE TRIGGER t AFTER INSERT ON many_models.%I EXECUTE FUNCTION suppress_redundant_updates_trigger()'),
     (6, 'ALTER TABLE many_models.%I DISABLE ROW LEVEL SECURITY')) AS s (n, s),

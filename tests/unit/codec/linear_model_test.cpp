@@ -141,6 +141,7 @@ void use(const LinearModelView& v) {
         sum += v.coefficient(j) + v.mean(j) + v.std_error(j);
         sum += v.term(j).feature + double(v.term(j).level.size());
     }
+    for (int k = 0; k < v.n_features(); ++k) sum += double(v.reference_level(k).size());
     std::vector<double> means, spreads;
     v.term_moments(means, spreads);
     std::vector<FeatureValue> values(std::size_t(v.n_features()));
@@ -353,6 +354,17 @@ TEST(Codec, TermMoments) {
     v.term_moments(means, spreads);
     EXPECT_EQ(means[0], old.mean[0]);
     EXPECT_TRUE(std::isnan(spreads[0]));
+}
+
+TEST(Codec, ReferenceLevels) {
+    core::LinearFit fit;
+    std::vector<core::FeatureLevels> levels;
+    const auto bytes = categorical_model(fit, levels);
+    const auto v = LinearModelView::open(bytes.data(), bytes.size(), Check::checksum);
+    EXPECT_EQ(v.reference_level(1), "blue");
+    EXPECT_TRUE(v.reference_level(0).empty());
+    EXPECT_TRUE(v.reference_level(2).empty());
+    EXPECT_TRUE(v.reference_level(3).empty());
 }
 
 }  // namespace
