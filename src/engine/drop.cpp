@@ -62,12 +62,18 @@ int64 drop_version(const char* model_set, int version) {
         drop_run(run_id, storage);
     }
     if (version == 0) {
-        for (const char* statement : {"DELETE FROM many_models.runs WHERE model_set = $1",
-                                      "DELETE FROM many_models.pipelines WHERE model_set = $1",
-                                      "DELETE FROM many_models.evaluations WHERE model_set = $1",
-                                      "DELETE FROM many_models.drift_thresholds WHERE model_set = $1",
-                                      "DELETE FROM many_models.dropped_runs WHERE model_set = $1",
-                                      "DELETE FROM many_models.model_sets WHERE model_set = $1"}) {
+        // Evaluations that are being written hold the set's row: theirs are to be seen and deleted.
+        const int locked = SPI_execute_with_args(
+            "SELECT FROM many_models.model_sets WHERE model_set = $1 FOR UPDATE", 1, types, values,
+            nullptr, false, 0);
+        if (locked != SPI_OK_SELECT) elog(ERROR, "could not read the registry: %d", locked);
+        for (const char* statement :
+             {"DELETE FROM many_models.runs WHERE model_set = $1",
+              "DELETE FROM many_models.pipelines WHERE model_set = $1",
+              "DELETE FROM many_models.evaluations WHERE model_set = $1",
+              "DELETE FROM many_models.drift_thresholds WHERE model_set = $1",
+              "DELETE FROM many_models.dropped_runs WHERE model_set = $1",
+              "DELETE FROM many_models.model_sets WHERE model_set = $1"}) {
             const int deleted =
                 SPI_execute_with_args(statement, 1, types, values, nullptr, false, 0);
             if (deleted != SPI_OK_DELETE) elog(ERROR, "could not write the registry: %d", deleted);

@@ -27,7 +27,12 @@ $node->safe_psql('postgres', q{
 	SET ROLE alice;
 	SELECT FROM many_models.train_many_models('alice''s "set"', 'SELECT * FROM t WHERE g < 50', '{a key}', 'y', '{x,c}',
 		options => '{"holdout": {"rows": 3}}');
-	SELECT FROM many_models.score_many_models('alice''s "set"', 'SELECT * FROM t WHERE g < 50')});
+	SELECT FROM many_models.score_many_models('alice''s "set"', 'SELECT * FROM t WHERE g < 50', id_columns => '{g,x}');
+	SELECT FROM many_models.evaluate_many_models('alice''s "set"', 'SELECT DISTINCT ON ("a key", g, x) * FROM t', options => '{"features": true}');
+	SELECT FROM many_models.set_drift_threshold('alice''s "set"', 2, 0.5, 3);
+	SELECT FROM many_models.train_many_models('alice''s few', 'SELECT * FROM t WHERE g < 50', '{g}', 'y', '{x}');
+	SELECT FROM many_models.train_many_models('alice''s few');
+	SELECT FROM many_models.drop_models('alice''s few', 1)});
 
 # What two databases must agree on.
 my @contents = (
@@ -39,6 +44,11 @@ my @contents = (
 	q{SELECT count(*), md5(string_agg(s::text, E'\n' ORDER BY s::text)) FROM many_models.coefficients AS s},
 	q{SELECT count(*), md5(string_agg(s::text, E'\n' ORDER BY s::text)) FROM big_models AS s},
 	q{SELECT md5(string_agg(s::text, E'\n' ORDER BY s::text)) FROM "alice's ""set""_predictions" AS s},
+	q{SELECT count(*), md5(string_agg(s::text, E'\n' ORDER BY s::text)) FROM many_models.evaluations AS s},
+	q{SELECT count(*), md5(string_agg(s::text, E'\n' ORDER BY s::text)) FROM many_models.drift AS s},
+	q{SELECT md5(string_agg(s::text, E'\n' ORDER BY s::text)) FROM many_models.drift_thresholds AS s},
+	q{SELECT md5(string_agg(s::text, E'\n' ORDER BY s::text)) FROM many_models.dropped_runs AS s},
+	q{SELECT count(*), md5(string_agg(s::text, E'\n' ORDER BY s::text)) FROM many_models.stat_model_sets AS s},
 	q{SELECT last_value, is_called FROM many_models.run_id_seq},
 	q{SELECT last_value, is_called FROM many_models.model_id_seq},
 	q{SELECT many_models.predict('big', '{"g": 7}', '{"x": 5}')},
@@ -70,7 +80,7 @@ sub check_restored
 	for my $user ('alice', 'bob', 'carol')
 	{
 		my @user = (extra_params => [ '-U', $user ]);
-		for my $view (qw(model_sets runs model_store models metrics coefficients failures))
+		for my $view (qw(model_sets runs model_store models metrics coefficients failures evaluations drift stat_model_sets))
 		{
 			my $count = "SELECT count(*) FROM many_models.$view";
 			is($node->safe_psql($database, $count, @user), $node->safe_psql('postgres', $count, @user),
@@ -96,7 +106,7 @@ sub check_restored
 			  AND a.model::text = b.model::text}),
 		'1299', "$what: and the same models");
 	is( $node->safe_psql($database, q{
-			SELECT rows_read FROM many_models.score_many_models('alice''s "set"', 'SELECT * FROM t WHERE g < 50')},
+			SELECT rows_read FROM many_models.score_many_models('alice''s "set"', 'SELECT * FROM t WHERE g < 50', id_columns => '{g,x}')},
 			extra_params => [ '-U', 'alice' ]),
 		'1000', "$what: scoring goes on");
 	is( $node->safe_psql($database, q{SELECT many_models.drop_models('big', 1)}), '1299',

@@ -35,8 +35,15 @@ is( $standby->safe_psql('postgres', q{
 		SELECT count(*), count(m) FROM (SELECT many_models.fit('{}', y, ARRAY[x]::float8[]) AS m FROM t GROUP BY g) AS f}),
 	'1200|1200', 'the aggregate fit too');
 
+is( $standby->safe_psql('postgres', q{
+		SELECT groups, trainable, rows, estimated_seconds > 0 FROM many_models.plan_training('t', workers => 2)}),
+	'1200|1200|12000|t', 'a training is planned there');
+is( $standby->safe_psql('postgres', 'SELECT train_runs, groups_trained, cpu_seconds > 0 FROM many_models.stat_model_sets'),
+	'1|1200|t', 'counters are read there');
+is($standby->safe_psql('postgres', 'SELECT count(*) FROM many_models.drift'), '1200', 'and drift');
+
 for my $call (q{train_many_models('t')}, q{train_many_models('u', 't', '{g}', 'y')},
-	q{score_many_models('t')}, q{drop_models('t')})
+	q{score_many_models('t')}, q{drop_models('t')}, q{evaluate_many_models('t')}, q{set_drift_threshold('t')})
 {
 	my ($name) = $call =~ /^(\w+)/;
 	is(sql_error($standby, "SELECT many_models.$call"), "25006: cannot execute $name() during recovery",
