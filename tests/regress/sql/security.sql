@@ -155,6 +155,11 @@ SELECT trained FROM many_models.train_many_models('evil', workers => 2);
 SELECT rows_read FROM many_models.score_many_models('evil', 'evil.t', 'evil.predictions');
 SELECT rows_read FROM many_models.score_many_models('evil', 'evil.t', 'evil.predictions', options => '{"on_existing": "replace"}');
 SELECT many_models.predict('evil', '{"k": "K1", "m": "sad"}', '{"x": 3}') IS NOT NULL AS predicts;
+SELECT groups, trainable FROM many_models.plan_training('evil');
+SELECT groups, predictions, evaluated FROM many_models.evaluate_many_models('evil', 'SELECT DISTINCT ON (k, m) * FROM evil.t', 'SELECT DISTINCT ON (k, m) * FROM evil.predictions',
+                                                                            period => NULL, options => '{"features": true}');
+SELECT count(*) FROM many_models.drift WHERE model_set = 'evil';
+SELECT many_models.set_drift_threshold('evil', 3);
 SELECT many_models.drop_models('evil', 1);
 SELECT many_models.drop_models('evil');
 RESET search_path;
