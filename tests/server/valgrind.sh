@@ -85,6 +85,20 @@ SELECT count(*), count(p_value) FROM many_models.coefficients;
 SELECT count(*), count(aic) FROM many_models.fit_statistics;
 SELECT count(*) FROM many_models.failures;
 SELECT count(model::text::many_models.model) FROM many_models.model_store;
+-- Plans, evaluations, drift, events.
+SET many_models.notify = on;
+SELECT groups, trainable, max_levels, estimated_seconds > 0 FROM many_models.plan_training('rows', workers => 2);
+SELECT groups, largest_group FROM many_models.plan_training('ols', options => '{"group_options": [{"key": {"k": 3}, "options": {"min_rows": 9}}]}');
+SELECT rows_read, failed FROM many_models.score_many_models('rows', 't', 'dated', '{day,x1,y}');
+SELECT groups, evaluated, without_prediction FROM many_models.evaluate_many_models('rows', 'SELECT DISTINCT ON (k, name, day, x1, y) * FROM t',
+    'SELECT DISTINCT ON (k, name, day, x1, y) * FROM dated', options => '{"features": true}');
+SELECT groups, evaluated FROM many_models.evaluate_many_models('rows', 'SELECT DISTINCT ON (k, name, day, x1, y) * FROM t',
+    'SELECT DISTINCT ON (k, name, day, x1, y) * FROM dated', options => '{"since": "2025-02-01"}');
+SELECT many_models.set_drift_threshold('rows', 2, NULL);
+SELECT count(*), count(error_ratio), count(psi) FROM many_models.drift;
+SELECT count(t), count((many_models.model_reference(model)).rmse) FROM many_models.model_store, many_models.model_moments(model) AS t;
+SELECT (many_models.accuracy(x1, y, x1 - 1, x1 + 1)).* FROM t;
+SELECT model_set, cpu_seconds > 0, predictions FROM many_models.stat_model_sets;
 -- An error and a cancel in the middle.
 DO $$ BEGIN PERFORM many_models.train_many_models('x', 'SELECT k, y, x1 / (i - 900) AS x FROM (SELECT *, row_number() OVER () AS i FROM t) AS s', '{k}', 'y', '{x}');
     EXCEPTION WHEN division_by_zero THEN NULL; END $$;
