@@ -132,32 +132,34 @@ void set_parallelism(int workers) {
 
 }  // namespace
 
-// Runs the source query into the sink. The query must not change anything: it runs read-only.
+// Runs the source query into the sink; it must not change anything.
 void scan_source(Run* run, int workers) {
-    const int guc_level = NewGUCNestLevel();
-    const bool was_read_only = XactReadOnly;
-    set_parallelism(workers);
-    SPIPlanPtr plan =
-        SPI_prepare_cursor(sink_query(run->plan, run->token), 0, nullptr, CURSOR_OPT_PARALLEL_OK);
-    if (plan == nullptr) elog(ERROR, "could not plan the scan: %d", SPI_result);
-    run->segment->estimated_rows = estimated_rows(plan);
-    run->segment->n_buckets =
-        run->fixed_buckets > 0
-            ? run->fixed_buckets
-            : choose_buckets(run->plan->spec, run->segment->estimated_rows, workers);
-    run->segment->bucket_end = run->segment->n_buckets;
-    set_phase(run->segment, Phase::scanning);
+    pg::SourceGuard guard;
+    pg::enter_source(&guard);
     PG_TRY();
     {
-        XactReadOnly = true;
+        set_parallelism(workers);
+        SPIPlanPtr plan = SPI_prepare_cursor(sink_query(run->plan, run->token), 0, nullptr,
+                                             CURSOR_OPT_PARALLEL_OK);
+        if (plan == nullptr) elog(ERROR, "could not plan the scan: %d", SPI_result);
+        run->segment->estimated_rows = estimated_rows(plan);
+        run->segment->n_buckets =
+            run->fixed_buckets > 0
+                ? run->fixed_buckets
+                : choose_buckets(run->plan->spec, run->segment->estimated_rows, workers);
+        run->segment->bucket_end = run->segment->n_buckets;
+        set_phase(run->segment, Phase::scanning);
         const int code = SPI_execute_plan(plan, nullptr, nullptr, true, 0);
         if (code != SPI_OK_SELECT) elog(ERROR, "the scan failed: %d", code);
+        SPI_freeplan(plan);
     }
-    PG_FINALLY();
-    { XactReadOnly = was_read_only; }
+    PG_CATCH();
+    {
+        XactReadOnly = guard.was_read_only;
+        PG_RE_THROW();
+    }
     PG_END_TRY();
-    SPI_freeplan(plan);
-    AtEOXact_GUC(true, guc_level);
+    pg::leave_source(&guard);
     if (pg_atomic_read_u64(&run->segment->rows_read) == 0)
         ereport(ERROR, (errcode(ERRCODE_NO_DATA_FOUND), errmsg("the source returned no rows"),
                         errhint("Row-level security and the query's own conditions decide which "

@@ -94,6 +94,42 @@ Oid checked_relation(const char* text, const char* argument, char** from_clause)
 
 }  // namespace
 
+void enter_source(SourceGuard* guard) {
+    GetUserIdAndSecContext(&guard->user, &guard->context);
+    SetUserIdAndSecContext(guard->user, guard->context | SECURITY_RESTRICTED_OPERATION);
+    guard->guc_level = NewGUCNestLevel();
+    guard->was_read_only = XactReadOnly;
+    XactReadOnly = true;
+}
+
+void leave_source(const SourceGuard* guard) {
+    XactReadOnly = guard->was_read_only;
+    AtEOXact_GUC(false, guard->guc_level);
+    SetUserIdAndSecContext(guard->user, guard->context);
+}
+
+namespace {
+
+SPIPlanPtr prepare_guarded(const char* query) {
+    SourceGuard guard;
+    SPIPlanPtr plan = nullptr;
+    MemoryContext context = CurrentMemoryContext;
+    enter_source(&guard);
+    PG_TRY();
+    { plan = SPI_prepare(query, 0, nullptr); }
+    PG_CATCH();
+    {
+        XactReadOnly = guard.was_read_only;
+        PG_RE_THROW();
+    }
+    PG_END_TRY();
+    leave_source(&guard);
+    MemoryContextSwitchTo(context);  // SPI leaves its own, which ends with the connection
+    return plan;
+}
+
+}  // namespace
+
 Source* describe_source(const char* text, const char* argument) {
     auto* source = (Source*)palloc0(sizeof(Source));
     source->text = text;
@@ -106,9 +142,7 @@ Source* describe_source(const char* text, const char* argument) {
         source->from_clause = from_clause;
     }
     char* query = psprintf("SELECT * FROM %s AS s", source->from_clause);
-    MemoryContext context = CurrentMemoryContext;
-    SPIPlanPtr plan = SPI_prepare(query, 0, nullptr);
-    MemoryContextSwitchTo(context);  // SPI leaves its own, which ends with the connection
+    SPIPlanPtr plan = prepare_guarded(query);
     if (plan == nullptr)
         ereport(ERROR, (errcode(ERRCODE_INTERNAL_ERROR), errmsg("could not plan %s", argument)));
     auto* cached = linitial_node(CachedPlanSource, SPI_plan_get_plan_sources(plan));

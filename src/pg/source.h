@@ -13,6 +13,21 @@ struct Source {
     TupleDesc columns;  // what SELECT * FROM source returns
 };
 
+// Around everything that may run functions of a source: parsing and planning too, which evaluate
+// constants. They run as the caller, and may be anyone's: in views, in the text that the owner of a set
+// stored. So the transaction is read-only meanwhile, roles cannot be changed (RESET ROLE would give
+// back what a superuser laid down to run this), no state of the session can be prepared for later,
+// and settings that change are set back. An error in between is undone by the abort of the
+// (sub)transaction but for XactReadOnly, which the caller restores from was_read_only.
+struct SourceGuard {
+    Oid user;
+    int context;
+    int guc_level;
+    bool was_read_only;
+};
+void enter_source(SourceGuard* guard);
+void leave_source(const SourceGuard* guard);
+
 // Parses and plans the source as the caller, before a row is read. `argument` names the argument in
 // messages. Errors: 42P01 unknown relation, 42601 syntax (the server's), 22023 not a single SELECT,
 // 42809 a relation that holds no rows. Needs an SPI connection.

@@ -135,38 +135,41 @@ int planned_processes(SPIPlanPtr plan) {
 }
 
 void run_query(const ScoreSpec* spec, ScoreReceiver* receiver, int workers, ScoreRun* run) {
-    const int guc_level = NewGUCNestLevel();
-    const bool was_read_only = XactReadOnly;
-    tune_planner(workers);
-    pg::WorkerCpu worker_cpu = pg::count_worker_cpu();
     run->models_in_memory = run->model_bytes <= static_cast<int64>(many_memory_budget_kb) * 1024;
-    SPIPlanPtr plan = SPI_prepare_cursor(
-        run->models_in_memory ? build_score_query(spec) : build_joined_score_query(spec), 0,
-        nullptr, CURSOR_OPT_PARALLEL_OK);
-    if (plan == nullptr) elog(ERROR, "could not plan the scoring query: %d", SPI_result);
-    run->workers = planned_processes(plan);
+    const char* query =
+        run->models_in_memory ? build_score_query(spec) : build_joined_score_query(spec);
+    pg::WorkerCpu worker_cpu = pg::count_worker_cpu();
     SPIExecuteOptions options = {};
     options.read_only = true;
     options.dest = score_receiver_dest(receiver);
+    volatile int64 expected = 0;
+    pg::SourceGuard guard;
+    pg::enter_source(&guard);
     PG_TRY();
     {
         // The source must not change anything; our own writes do not ask.
-        XactReadOnly = true;
+        tune_planner(workers);
+        SPIPlanPtr plan = SPI_prepare_cursor(query, 0, nullptr, CURSOR_OPT_PARALLEL_OK);
+        if (plan == nullptr) elog(ERROR, "could not plan the scoring query: %d", SPI_result);
+        run->workers = planned_processes(plan);
         const int code = SPI_execute_plan_extended(plan, &options);
         if (code < 0) elog(ERROR, "scoring failed: %s", SPI_result_code_string(code));
+        expected = static_cast<int64>(SPI_processed);
+        SPI_freeplan(plan);
     }
-    PG_FINALLY();
-    { XactReadOnly = was_read_only; }
+    PG_CATCH();
+    {
+        XactReadOnly = guard.was_read_only;
+        PG_RE_THROW();
+    }
     PG_END_TRY();
-    const int64 expected = static_cast<int64>(SPI_processed);
-    SPI_freeplan(plan);
-    AtEOXact_GUC(true, guc_level);
+    pg::leave_source(&guard);
     run->worker_cpu_us = pg::worker_cpu_counted(&worker_cpu);
     run->counts = score_receiver_finish(receiver);
     if (run->counts.rows != expected)
         elog(ERROR,
              "the scoring query returned " INT64_FORMAT " rows, " INT64_FORMAT " were written",
-             expected, run->counts.rows);
+             static_cast<int64>(expected), run->counts.rows);
 }
 
 Datum interval_between(TimestampTz from, TimestampTz to) {
