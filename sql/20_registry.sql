@@ -128,22 +128,13 @@ COMMENT ON TABLE many_models.failure_store_shared IS 'failures of small runs';
 COMMENT ON SEQUENCE many_models.run_id_seq IS 'ids of runs';
 COMMENT ON SEQUENCE many_models.model_id_seq IS 'ids of models';
 
--- A role sees the sets it owns, directly or as a member of the owner.
+-- What a role sees is decided by the policies in 25_access.sql.
 ALTER TABLE many_models.model_sets ENABLE ROW LEVEL SECURITY;
 ALTER TABLE many_models.runs ENABLE ROW LEVEL SECURITY;
 ALTER TABLE many_models.model_store ENABLE ROW LEVEL SECURITY;
 ALTER TABLE many_models.failure_store ENABLE ROW LEVEL SECURITY;
 ALTER TABLE many_models.model_store_shared ENABLE ROW LEVEL SECURITY;
 ALTER TABLE many_models.failure_store_shared ENABLE ROW LEVEL SECURITY;
-
-CREATE POLICY owner_reads ON many_models.model_sets FOR SELECT
-    USING (pg_catalog.pg_has_role(owner::oid, 'USAGE'));
-CREATE POLICY owner_reads ON many_models.runs FOR SELECT
-    USING (model_set IN (SELECT s.model_set FROM many_models.model_sets AS s));
-CREATE POLICY owner_reads ON many_models.model_store FOR SELECT
-    USING (run_id IN (SELECT r.run_id FROM many_models.runs AS r));
-CREATE POLICY owner_reads ON many_models.failure_store FOR SELECT
-    USING (run_id IN (SELECT r.run_id FROM many_models.runs AS r));
 
 REVOKE ALL ON ALL TABLES IN SCHEMA many_models FROM PUBLIC;
 REVOKE ALL ON ALL SEQUENCES IN SCHEMA many_models FROM PUBLIC;

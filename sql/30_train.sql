@@ -91,14 +91,15 @@ BEGIN
                 'run_pipeline', 'schedule', 'unschedule', 'note_schedule',
                 'start_training', 'start_scoring', 'cancel_run', 'pause_run', 'resume_run',
                 'wait_for_run', 'retrain_failed', 'refresh_many_models',
-                'plan_training', 'evaluate_many_models', 'set_drift_threshold')
+                'plan_training', 'evaluate_many_models', 'set_drift_threshold',
+                'grant_model_set', 'revoke_model_set', 'alter_model_set_owner')
     LOOP
         EXECUTE format('GRANT EXECUTE ON FUNCTION %s TO %s', f.signature, role);
     END LOOP;
 END
 $$;
 COMMENT ON FUNCTION many_models.grant_usage(regrole) IS
-    'lets a role train, score and drop model sets of its own; for the extension''s owner';
+    'lets a role train, score, share and drop model sets of its own; for the extension''s owner';
 
 REVOKE ALL ON FUNCTION many_models.train_many_models(text, text, text[], text, text[], text, text,
     jsonb, jsonb, integer) FROM PUBLIC;

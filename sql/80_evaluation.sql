@@ -196,9 +196,10 @@ COMMENT ON COLUMN many_models.drift_thresholds.periods IS 'number of the latest 
 
 ALTER TABLE many_models.evaluations ENABLE ROW LEVEL SECURITY;
 ALTER TABLE many_models.drift_thresholds ENABLE ROW LEVEL SECURITY;
-CREATE POLICY owner_reads ON many_models.evaluations FOR SELECT
-    USING (model_set IN (SELECT s.model_set FROM many_models.model_sets AS s));
-CREATE POLICY owner_reads ON many_models.drift_thresholds FOR SELECT
+CREATE POLICY of_granted_key ON many_models.evaluations FOR SELECT
+    USING (model_set IN (SELECT s.model_set FROM many_models.model_sets AS s)
+        AND many_models.key_is_granted(model_set, partition_key));
+CREATE POLICY of_visible_set ON many_models.drift_thresholds FOR SELECT
     USING (model_set IN (SELECT s.model_set FROM many_models.model_sets AS s));
 REVOKE ALL ON many_models.evaluations, many_models.drift_thresholds FROM PUBLIC;
 GRANT SELECT ON many_models.evaluations, many_models.drift_thresholds TO PUBLIC;

@@ -39,7 +39,7 @@ CREATE TABLE many_models.dropped_runs (
 COMMENT ON TABLE many_models.dropped_runs IS
     'sums over the runs of dropped versions, for stat_model_sets';
 ALTER TABLE many_models.dropped_runs ENABLE ROW LEVEL SECURITY;
-CREATE POLICY owner_reads ON many_models.dropped_runs FOR SELECT
+CREATE POLICY of_visible_set ON many_models.dropped_runs FOR SELECT
     USING (model_set IN (SELECT s.model_set FROM many_models.model_sets AS s));
 REVOKE ALL ON many_models.dropped_runs FROM PUBLIC;
 GRANT SELECT ON many_models.dropped_runs TO PUBLIC;

@@ -100,7 +100,7 @@ registry::ModelSet* require_set(BackgroundTraining* t, bool lock) {
     if (set == nullptr)
         ereport(ERROR, (errcode(ERRCODE_UNDEFINED_OBJECT),
                         errmsg("model set \"%s\" was dropped", t->row->model_set)));
-    registry::require_set_owner(set);
+    require_training_allowed(set, &t->row->train, t->row->features_found);
     return set;
 }
 

@@ -62,7 +62,8 @@ int64 drop_version(const char* model_set, int version) {
         drop_run(run_id, storage);
     }
     if (version == 0) {
-        // Evaluations that are being written hold the set's row: theirs are to be seen and deleted.
+        // Evaluations that are being written hold the set's row, grants that are given too: theirs are
+        // to be seen and deleted.
         const int locked = SPI_execute_with_args(
             "SELECT FROM many_models.model_sets WHERE model_set = $1 FOR UPDATE", 1, types, values,
             nullptr, false, 0);
@@ -73,6 +74,7 @@ int64 drop_version(const char* model_set, int version) {
               "DELETE FROM many_models.evaluations WHERE model_set = $1",
               "DELETE FROM many_models.drift_thresholds WHERE model_set = $1",
               "DELETE FROM many_models.dropped_runs WHERE model_set = $1",
+              "DELETE FROM many_models.grant_store WHERE model_set = $1",
               "DELETE FROM many_models.model_sets WHERE model_set = $1"}) {
             const int deleted =
                 SPI_execute_with_args(statement, 1, types, values, nullptr, false, 0);

@@ -44,40 +44,42 @@ char* fingerprint_query(const TrainPlan* plan) {
     return query.data;
 }
 
-// Read-only and in parallel, as the caller.
+// In parallel, as the caller.
 Tuplestorestate* run_query(const char* text, int workers, TupleDesc* columns) {
-    const int guc_level = NewGUCNestLevel();
-    const bool was_read_only = XactReadOnly;
-    char value[16];
     Tuplestorestate* rows = tuplestore_begin_heap(false, false, work_mem);
+    const MemoryContext caller = CurrentMemoryContext;
     SPIExecuteOptions options = {};
-    pg_snprintf(value, sizeof value, "%d", workers - 1);
-    (void)set_config_option("max_parallel_workers_per_gather", value, PGC_USERSET, PGC_S_SESSION,
-                            GUC_ACTION_SAVE, true, 0, false);
-    // Times become text in one way, whatever the session's settings.
-    (void)set_config_option("DateStyle", "ISO, YMD", PGC_USERSET, PGC_S_SESSION, GUC_ACTION_SAVE,
-                            true, 0, false);
-    (void)set_config_option("TimeZone", "UTC", PGC_USERSET, PGC_S_SESSION, GUC_ACTION_SAVE, true, 0,
-                            false);
-    SPIPlanPtr plan = SPI_prepare_cursor(text, 0, nullptr, CURSOR_OPT_PARALLEL_OK);
-    if (plan == nullptr) elog(ERROR, "could not plan the fingerprints: %d", SPI_result);
-    auto* cached = linitial_node(CachedPlanSource, SPI_plan_get_plan_sources(plan));
-    *columns = CreateTupleDescCopy(cached->resultDesc);
     options.read_only = true;
     options.dest = CreateDestReceiver(DestTuplestore);
-    SetTuplestoreDestReceiverParams(options.dest, rows, CurrentMemoryContext, true, nullptr,
-                                    nullptr);
+    SetTuplestoreDestReceiverParams(options.dest, rows, caller, true, nullptr, nullptr);
+    pg::SourceGuard guard;
+    pg::enter_source(&guard);
     PG_TRY();
     {
-        XactReadOnly = true;
+        char value[16];
+        pg_snprintf(value, sizeof value, "%d", workers - 1);
+        (void)set_config_option("max_parallel_workers_per_gather", value, PGC_USERSET,
+                                PGC_S_SESSION, GUC_ACTION_SAVE, true, 0, false);
+        // Times become text in one way, whatever the session's settings.
+        (void)set_config_option("DateStyle", "ISO, YMD", PGC_USERSET, PGC_S_SESSION,
+                                GUC_ACTION_SAVE, true, 0, false);
+        (void)set_config_option("TimeZone", "UTC", PGC_USERSET, PGC_S_SESSION, GUC_ACTION_SAVE,
+                                true, 0, false);
+        SPIPlanPtr plan = SPI_prepare_cursor(text, 0, nullptr, CURSOR_OPT_PARALLEL_OK);
+        if (plan == nullptr) elog(ERROR, "could not plan the fingerprints: %d", SPI_result);
+        auto* cached = linitial_node(CachedPlanSource, SPI_plan_get_plan_sources(plan));
+        *columns = CreateTupleDescCopy(cached->resultDesc);
         const int code = SPI_execute_plan_extended(plan, &options);
         if (code != SPI_OK_SELECT) elog(ERROR, "the fingerprints failed: %d", code);
+        SPI_freeplan(plan);
     }
-    PG_FINALLY();
-    { XactReadOnly = was_read_only; }
+    PG_CATCH();
+    {
+        XactReadOnly = guard.was_read_only;
+        PG_RE_THROW();
+    }
     PG_END_TRY();
-    SPI_freeplan(plan);
-    AtEOXact_GUC(true, guc_level);
+    pg::leave_source(&guard);
     return rows;
 }
 

@@ -269,14 +269,26 @@ void prepare_survey(Survey* survey, TrainPlan* plan) {
 
 // Processes that the scan of a run would have.
 int scan_processes(const TrainPlan* plan, int workers) {
-    const int guc_level = NewGUCNestLevel();
-    (void)set_config_option("max_parallel_workers_per_gather", psprintf("%d", workers - 1),
-                            PGC_USERSET, PGC_S_SESSION, GUC_ACTION_SAVE, true, 0, false);
-    SPIPlanPtr scan = SPI_prepare_cursor(sink_query(plan, 0), 0, nullptr, CURSOR_OPT_PARALLEL_OK);
-    if (scan == nullptr) elog(ERROR, "could not plan the scan: %d", SPI_result);
-    const int processes = pg::planned_processes(scan);
-    SPI_freeplan(scan);
-    AtEOXact_GUC(true, guc_level);
+    volatile int processes = 1;
+    pg::SourceGuard guard;
+    pg::enter_source(&guard);
+    PG_TRY();
+    {
+        (void)set_config_option("max_parallel_workers_per_gather", psprintf("%d", workers - 1),
+                                PGC_USERSET, PGC_S_SESSION, GUC_ACTION_SAVE, true, 0, false);
+        SPIPlanPtr scan =
+            SPI_prepare_cursor(sink_query(plan, 0), 0, nullptr, CURSOR_OPT_PARALLEL_OK);
+        if (scan == nullptr) elog(ERROR, "could not plan the scan: %d", SPI_result);
+        processes = pg::planned_processes(scan);
+        SPI_freeplan(scan);
+    }
+    PG_CATCH();
+    {
+        XactReadOnly = guard.was_read_only;
+        PG_RE_THROW();
+    }
+    PG_END_TRY();
+    pg::leave_source(&guard);
     return processes;
 }
 
@@ -435,7 +447,6 @@ Datum many_plan_training(PG_FUNCTION_ARGS) {
     registry::ModelSet* stored = arguments.model_set == nullptr
                                      ? nullptr
                                      : registry::find_model_set(arguments.model_set, false);
-    if (stored != nullptr) registry::require_set_owner(stored);
     engine::TrainPlan* plan = engine::plan_training(&arguments, stored);
     if (stored != nullptr) engine::require_same_partition(stored, &plan->arguments);
     plan->spec->budget_bytes = many::pg::memory_budget_bytes();

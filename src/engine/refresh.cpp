@@ -283,7 +283,7 @@ void lock_set(Retraining* r) {
     if (set == nullptr)
         ereport(ERROR, (errcode(ERRCODE_UNDEFINED_OBJECT),
                         errmsg("model set \"%s\" does not exist", name)));
-    registry::require_set_owner(set);
+    require_training_allowed(set, &r->base->arguments, set->n_features < 0);
     if (set->latest_version != r->base->version)
         ereport(ERROR,
                 (errcode(ERRCODE_OBJECT_NOT_IN_PREREQUISITE_STATE),

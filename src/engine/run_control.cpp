@@ -5,6 +5,7 @@
 #include "engine/run_lock.h"
 #include "pg/session_settings.h"
 #include "pg/settings.h"
+#include "registry/access.h"
 
 extern "C" {
 #include "pgstat.h"
@@ -57,8 +58,7 @@ void require_committed(const BackgroundRow* row, const char* function) {
 
 // A background worker would not see the session's temporary tables.
 void refuse_temporary_tables(const pg::Source* source) {
-    SPIPlanPtr plan =
-        SPI_prepare(psprintf("SELECT * FROM %s AS s", source->from_clause), 0, nullptr);
+    SPIPlanPtr plan = pg::prepare_source(psprintf("SELECT * FROM %s AS s", source->from_clause));
     if (plan == nullptr) elog(ERROR, "could not plan the source");
     auto* cached = linitial_node(CachedPlanSource, SPI_plan_get_plan_sources(plan));
     ListCell* cell;
@@ -258,12 +258,11 @@ Datum many_start_training(PG_FUNCTION_ARGS) {
     registry::ModelSet* stored = arguments.model_set == nullptr
                                      ? nullptr
                                      : registry::find_model_set(arguments.model_set, false);
-    if (stored != nullptr) registry::require_set_owner(stored);
     engine::TrainPlan* plan = engine::plan_training(&arguments, stored);
     engine::refuse_temporary_tables(plan->source);
     if (stored == nullptr) {
         stored = engine::claim_model_set(&plan->arguments);
-        registry::require_set_owner(stored);
+        engine::require_training_allowed(stored, &plan->arguments);
     }
     engine::require_same_partition(stored, &plan->arguments);
     engine::refuse_second_training(plan->arguments.model_set);
@@ -288,6 +287,7 @@ Datum many_start_scoring(PG_FUNCTION_ARGS) {
     engine::connect_spi();
     const registry::TrainingRun* trained = registry::find_training_run(
         text_to_cstring(PG_GETARG_TEXT_PP(0)), PG_ARGISNULL(4) ? 0 : PG_GETARG_INT32(4));
+    registry::require_privilege(trained->model_set, registry::Privilege::score);
     const int64 run_id = registry::new_run_id();
     Oid types[11] = {TEXTOID,  TEXTOID, TEXTOID, TEXTARRAYOID, INT4OID, FLOAT8OID,
                      JSONBOID, INT4OID, INT8OID, OIDOID,       JSONBOID};

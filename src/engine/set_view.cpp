@@ -2,6 +2,8 @@
 
 #include "engine/set_view.h"
 
+#include "registry/key_text.h"
+
 namespace many::engine {
 
 namespace {
@@ -46,7 +48,8 @@ bool view_fits(Oid view, const TrainPlan* plan) {
     if (get_rel_relkind(view) != RELKIND_VIEW) return false;
     for (int i = 0; i < a->n_keys; i++) {
         const AttrNumber column = get_attnum(view, a->partition_by[i]);
-        if (column == InvalidAttrNumber || get_atttype(view, column) != plan->key_types[i])
+        if (column == InvalidAttrNumber ||
+            get_atttype(view, column) != getBaseType(plan->key_types[i]))
             return false;
     }
     return get_attnum(view, is_key(a, "holdout_rmse") ? "model_holdout_rmse" : "holdout_rmse") !=
@@ -59,10 +62,10 @@ char* view_query(const TrainPlan* plan, const char* view) {
     initStringInfo(&sql);
     appendStringInfo(&sql, "CREATE VIEW %s WITH (security_invoker = true) AS SELECT ", view);
     for (int i = 0; i < a->n_keys; i++)
-        appendStringInfo(&sql, "(m.partition_key OPERATOR(pg_catalog.->>) %s)::%s AS %s, ",
-                         quote_literal_cstr(a->partition_by[i]),
-                         format_type_extended(plan->key_types[i], -1, FORMAT_TYPE_FORCE_QUALIFY),
-                         quote_identifier(a->partition_by[i]));
+        appendStringInfo(
+            &sql, "%s AS %s, ",
+            registry::key_value_sql("m.partition_key", a->partition_by[i], plan->key_types[i]),
+            quote_identifier(a->partition_by[i]));
     for (size_t i = 0; i < lengthof(kColumns); i++) {
         const char* name =
             is_key(a, kColumns[i].name) ? psprintf("model_%s", kColumns[i].name) : kColumns[i].name;

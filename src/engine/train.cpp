@@ -7,6 +7,7 @@
 #include "engine/run_resources.h"
 #include "engine/set_view.h"
 #include "pg/settings.h"
+#include "registry/access.h"
 #include "registry/notify.h"
 
 extern "C" {
@@ -195,6 +196,7 @@ registry::ModelSet* claim_model_set(const TrainArguments* a) {
         "VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10) ON CONFLICT (model_set) DO NOTHING",
         10, types, values, nulls, false, 0);
     if (code != SPI_OK_INSERT) elog(ERROR, "could not write the registry: %d", code);
+    if (SPI_processed > 0) registry::clear_grants(a->model_set);
     registry::leave_registry(&rights);
     registry::ModelSet* set = registry::find_model_set(a->model_set, true);
     if (set == nullptr) elog(ERROR, "model set \"%s\" vanished", a->model_set);
@@ -460,11 +462,10 @@ Datum many_train_many_models(PG_FUNCTION_ARGS) {
     registry::ModelSet* stored = arguments.model_set == nullptr
                                      ? nullptr
                                      : registry::find_model_set(arguments.model_set, true);
-    if (stored != nullptr) registry::require_set_owner(stored);
     run.plan = engine::plan_training(&arguments, stored);
     if (stored == nullptr) {
         stored = engine::claim_model_set(&run.plan->arguments);
-        registry::require_set_owner(stored);
+        engine::require_training_allowed(stored, &run.plan->arguments);
     }
     engine::require_same_partition(stored, &run.plan->arguments);
     run.version = stored->latest_version + 1;

@@ -4,6 +4,8 @@
 
 #include "engine/key_image.h"
 #include "engine/train_options.h"
+#include "registry/access.h"
+#include "registry/key_text.h"
 
 namespace many::engine {
 
@@ -154,6 +156,13 @@ void describe_keys(TrainPlan* plan, KeySpec* keys) {
                                    "hashed",
                                    a->partition_by[i], format_type_be(base)),
                             errhint("Cast it in the source query, for example to text.")));
+        if (registry::key_type_runs_code(base))
+            ereport(ERROR, (errcode(ERRCODE_FEATURE_NOT_SUPPORTED),
+                            errmsg("partition_by: column \"%s\" has type %s", a->partition_by[i],
+                                   format_type_be(base)),
+                            errdetail("Reading such a value may run functions of whoever made the "
+                                      "type: rows and domains within a type have constraints."),
+                            errhint("Cast it in the source query, for example to text.")));
         plan->key_types[i] = attribute->atttypid;
         namestrcpy(&key->name, a->partition_by[i]);
         key->type = base;
@@ -246,10 +255,55 @@ Exchange choose_exchange(RunSpec* spec) {
     return Exchange::statistics;
 }
 
+// An argument that is not given is taken from the definition.
+bool differs(const char* given, const char* stored) {
+    return given != nullptr && (stored == nullptr || strcmp(given, stored) != 0);
+}
+
+bool object_differs(Jsonb* given, const char* stored) {
+    if (given == nullptr || JB_ROOT_COUNT(given) == 0) return false;
+    Jsonb* other = DatumGetJsonbP(DirectFunctionCall1(jsonb_in, CStringGetDatum(stored)));
+    return compareJsonbContainers(&given->root, &other->root) != 0;
+}
+
+bool features_differ(const TrainArguments* a, const registry::ModelSet* stored, bool found) {
+    if (found) return stored->n_features >= 0;
+    if (a->n_features < 0) return false;
+    if (a->n_features != stored->n_features) return true;
+    for (int i = 0; i < a->n_features; i++)
+        if (strcmp(a->features[i], stored->features[i]) != 0) return true;
+    return false;
+}
+
+const char* changed_argument(const TrainArguments* a, const registry::ModelSet* stored,
+                             bool features_found) {
+    if (differs(a->source, stored->source)) return "source";
+    if (differs(a->target, stored->target)) return "target";
+    if (features_differ(a, stored, features_found)) return "features";
+    if (differs(a->algorithm, stored->algorithm)) return "algorithm";
+    if (differs(a->time_column, stored->time_column)) return "time_column";
+    if (object_differs(a->options, stored->options)) return "options";
+    if (object_differs(a->tags, stored->tags)) return "tags";
+    return nullptr;
+}
+
 }  // namespace
+
+void require_training_allowed(const registry::ModelSet* stored, const TrainArguments* arguments,
+                              bool features_found) {
+    registry::require_privilege(stored, registry::Privilege::train);
+    if (has_privs_of_role(GetUserId(), stored->owner)) return;
+    const char* changed = changed_argument(arguments, stored, features_found);
+    if (changed != nullptr)
+        ereport(ERROR, (errcode(ERRCODE_INSUFFICIENT_PRIVILEGE),
+                        errmsg("only the owner of model set \"%s\" may change its %s", stored->name,
+                               changed),
+                        errhint("Leave %s out: the set is trained as it is defined.", changed)));
+}
 
 TrainPlan* plan_training(TrainArguments* arguments, const registry::ModelSet* stored) {
     auto* plan = (TrainPlan*)palloc0(sizeof(TrainPlan));
+    if (stored != nullptr) require_training_allowed(stored, arguments);
     complete_from_definition(arguments, stored);
     plan->arguments = *arguments;
     TrainArguments* a = &plan->arguments;

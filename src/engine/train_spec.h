@@ -37,7 +37,14 @@ struct TrainPlan {
     double max_failed_fraction;
 };
 
-// Completes, checks and plans; raises on any mistake of the caller's. `stored` may be nullptr.
+// Raises 42501 unless the current role may train the set. Who is not its owner trains it as it is
+// defined: arguments that differ are refused. What is stored the owner runs later, with rights of his
+// own; and what the definition says of a version is true of all versions.
+// `features_found`: the arguments have features that were found, for none were given.
+void require_training_allowed(const registry::ModelSet* stored, const TrainArguments* arguments,
+                              bool features_found = false);
+
+// Completes, checks (require_training_allowed included) and plans; raises on any mistake of the caller's. `stored` may be nullptr.
 TrainPlan* plan_training(TrainArguments* arguments, const registry::ModelSet* stored);
 
 // SELECT many_models.train_sink(run, ...) FROM source AS s, columns in the sink's order.

@@ -35,6 +35,16 @@ inline bool relation_owned(Oid relation, Oid role) {
 #endif
 }
 
+// Raises 42501 unless `member` may become `role`; check_is_member_of_role gave way to
+// check_can_set_role in 16.
+inline void require_member(Oid member, Oid role) {
+#if PG_VERSION_NUM >= 160000
+    check_can_set_role(member, role);
+#else
+    check_is_member_of_role(member, role);
+#endif
+}
+
 // The local transaction id moved within PGPROC in 17.
 inline LocalTransactionId local_transaction() {
 #if PG_VERSION_NUM >= 170000

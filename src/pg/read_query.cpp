@@ -1,6 +1,7 @@
 #include "pg/read_query.h"
 
 #include "pg/settings.h"
+#include "pg/source.h"
 #include "pg/worker_cpu.h"
 
 extern "C" {
@@ -63,8 +64,6 @@ int planned_processes(SPIPlanPtr plan) {
 }
 
 ReadQuery run_read_query(const char* query, int workers, RowFunction function, void* argument) {
-    const int guc_level = NewGUCNestLevel();
-    const bool was_read_only = XactReadOnly;
     ReadQuery result = {};
     RowReceiver receiver = {};
     receiver.dest.receiveSlot = receive_row;
@@ -76,27 +75,32 @@ ReadQuery run_read_query(const char* query, int workers, RowFunction function, v
     receiver.argument = argument;
     receiver.context =
         AllocSetContextCreate(CurrentMemoryContext, "many_models row", ALLOCSET_DEFAULT_SIZES);
-    set_local("max_parallel_workers_per_gather", psprintf("%d", workers - 1));
-    if (many_memory_budget_kb > work_mem)
-        set_local("work_mem", psprintf("%d", many_memory_budget_kb));
-    WorkerCpu worker_cpu = count_worker_cpu();
-    SPIPlanPtr plan = SPI_prepare_cursor(query, 0, nullptr, CURSOR_OPT_PARALLEL_OK);
-    if (plan == nullptr) elog(ERROR, "could not plan the query: %d", SPI_result);
-    result.processes = planned_processes(plan);
     SPIExecuteOptions options = {};
     options.read_only = true;
     options.dest = &receiver.dest;
+    WorkerCpu worker_cpu = {};
+    SourceGuard guard;
+    enter_source(&guard);
     PG_TRY();
     {
-        XactReadOnly = true;
+        set_local("max_parallel_workers_per_gather", psprintf("%d", workers - 1));
+        if (many_memory_budget_kb > work_mem)
+            set_local("work_mem", psprintf("%d", many_memory_budget_kb));
+        worker_cpu = count_worker_cpu();
+        SPIPlanPtr plan = SPI_prepare_cursor(query, 0, nullptr, CURSOR_OPT_PARALLEL_OK);
+        if (plan == nullptr) elog(ERROR, "could not plan the query: %d", SPI_result);
+        result.processes = planned_processes(plan);
         const int code = SPI_execute_plan_extended(plan, &options);
         if (code < 0) elog(ERROR, "the query failed: %s", SPI_result_code_string(code));
+        SPI_freeplan(plan);
     }
-    PG_FINALLY();
-    { XactReadOnly = was_read_only; }
+    PG_CATCH();
+    {
+        XactReadOnly = guard.was_read_only;
+        PG_RE_THROW();
+    }
     PG_END_TRY();
-    SPI_freeplan(plan);
-    AtEOXact_GUC(true, guc_level);
+    leave_source(&guard);
     result.worker_cpu_us = worker_cpu_counted(&worker_cpu);
     result.rows = receiver.rows;
     MemoryContextDelete(receiver.context);

@@ -108,9 +108,7 @@ void leave_source(const SourceGuard* guard) {
     SetUserIdAndSecContext(guard->user, guard->context);
 }
 
-namespace {
-
-SPIPlanPtr prepare_guarded(const char* query) {
+SPIPlanPtr prepare_source(const char* query) {
     SourceGuard guard;
     SPIPlanPtr plan = nullptr;
     MemoryContext context = CurrentMemoryContext;
@@ -128,8 +126,6 @@ SPIPlanPtr prepare_guarded(const char* query) {
     return plan;
 }
 
-}  // namespace
-
 Source* describe_source(const char* text, const char* argument) {
     auto* source = (Source*)palloc0(sizeof(Source));
     source->text = text;
@@ -142,7 +138,7 @@ Source* describe_source(const char* text, const char* argument) {
         source->from_clause = from_clause;
     }
     char* query = psprintf("SELECT * FROM %s AS s", source->from_clause);
-    SPIPlanPtr plan = prepare_guarded(query);
+    SPIPlanPtr plan = prepare_source(query);
     if (plan == nullptr)
         ereport(ERROR, (errcode(ERRCODE_INTERNAL_ERROR), errmsg("could not plan %s", argument)));
     auto* cached = linitial_node(CachedPlanSource, SPI_plan_get_plan_sources(plan));

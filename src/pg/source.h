@@ -28,6 +28,9 @@ struct SourceGuard {
 void enter_source(SourceGuard* guard);
 void leave_source(const SourceGuard* guard);
 
+// SPI_prepare of a query over a source, guarded; leaves the memory context as it is.
+SPIPlanPtr prepare_source(const char* query);
+
 // Parses and plans the source as the caller, before a row is read. `argument` names the argument in
 // messages. Errors: 42P01 unknown relation, 42601 syntax (the server's), 22023 not a single SELECT,
 // 42809 a relation that holds no rows. Needs an SPI connection.

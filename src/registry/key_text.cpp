@@ -4,6 +4,7 @@
 #include <cmath>
 
 extern "C" {
+#include "access/transam.h"
 #include "common/shortest_dec.h"
 #include "mb/pg_wchar.h"
 #include "utils/inet.h"
@@ -264,11 +265,36 @@ Datum parse_value(const KeyColumn* column, const JsonbValue* value) {
 
 }  // namespace
 
+bool key_type_runs_code(Oid base_type) {
+    const Oid element = get_element_type(base_type);
+    if (OidIsValid(element))
+        return get_typtype(element) == TYPTYPE_DOMAIN || key_type_runs_code(element);
+    switch (get_typtype(base_type)) {
+        case TYPTYPE_COMPOSITE:
+        case TYPTYPE_PSEUDO:
+            return true;
+        case TYPTYPE_MULTIRANGE:
+            return key_type_runs_code(get_multirange_range(base_type));
+        case TYPTYPE_RANGE: {
+            const Oid subtype = get_range_subtype(base_type);
+            return get_typtype(subtype) == TYPTYPE_DOMAIN || key_type_runs_code(subtype);
+        }
+        default:
+            return false;
+    }
+}
+
 void key_column_init(KeyColumn* column, const char* name, Oid type, Oid collation) {
     *column = KeyColumn{};
     column->name = name;
     column->type = type;
     column->base_type = getBaseType(type);
+    if (key_type_runs_code(column->base_type))
+        ereport(ERROR, (errcode(ERRCODE_FEATURE_NOT_SUPPORTED),
+                        errmsg("column \"%s\" of type %s cannot be a partition column", name,
+                               format_type_be(type)),
+                        errdetail("Reading such a value may run functions of whoever made the "
+                                  "type.")));
     column->collation = collation;
     get_typlenbyvalalign(column->base_type, &column->typlen, &column->typbyval, &column->typalign);
     TypeCacheEntry* entry =
@@ -364,7 +390,32 @@ void key_from_jsonb(KeyColumn* columns, int n, Jsonb* key, Datum* values, bool* 
         nulls[i] = value->type == jbvNull;
         values[i] = nulls[i] ? Datum(0) : parse_value(&columns[i], value);
     }
-    if (JB_ROOT_COUNT(key) == static_cast<uint32>(n)) return;
+    if (JB_ROOT_COUNT(key) != static_cast<uint32>(n)) require_key_columns(columns, n, key);
+}
+
+bool key_value_from_jsonb(const KeyColumn* column, Jsonb* key, Datum* value) {
+    JsonbValue space;
+    const JsonbValue* item =
+        JB_ROOT_IS_OBJECT(key)
+            ? getKeyJsonValueFromContainer(&key->root, column->name,
+                                           static_cast<int>(strlen(column->name)), &space)
+            : nullptr;
+    if (item == nullptr || item->type == jbvNull) return false;
+    *value = parse_value(column, item);
+    return true;
+}
+
+char* key_value_sql(const char* key, const char* column, Oid type) {
+    const Oid base = getBaseType(type);
+    const char* name = format_type_extended(base, -1, FORMAT_TYPE_FORCE_QUALIFY);
+    if (base < FirstNormalObjectId)
+        return psprintf("(%s OPERATOR(pg_catalog.->>) %s)::%s", key, quote_literal_cstr(column),
+                        name);
+    return psprintf("many_models.key_value(%s, %s, NULL::%s)", key, quote_literal_cstr(column),
+                    name);
+}
+
+void require_key_columns(const KeyColumn* columns, int n, Jsonb* key) {
     JsonbIterator* iterator = JsonbIteratorInit(&key->root);
     JsonbValue name;
     JsonbIteratorToken token;
@@ -398,3 +449,27 @@ bool keys_equal(KeyColumn* columns, int n, const Datum* a, const bool* a_null, c
 }
 
 }  // namespace many::registry
+
+extern "C" {
+
+PG_FUNCTION_INFO_V1(many_key_value);
+
+// key_value(partition_key, column_name, of_type)
+Datum many_key_value(PG_FUNCTION_ARGS) {
+    namespace registry = many::registry;
+    auto* column = static_cast<registry::KeyColumn*>(fcinfo->flinfo->fn_extra);
+    if (PG_ARGISNULL(0) || PG_ARGISNULL(1)) PG_RETURN_NULL();
+    if (column == nullptr) {
+        const MemoryContext old = MemoryContextSwitchTo(fcinfo->flinfo->fn_mcxt);
+        column = static_cast<registry::KeyColumn*>(palloc(sizeof(registry::KeyColumn)));
+        registry::key_column_init(column, "", get_fn_expr_argtype(fcinfo->flinfo, 2), InvalidOid);
+        fcinfo->flinfo->fn_extra = column;
+        MemoryContextSwitchTo(old);
+    }
+    Datum value;
+    column->name = text_to_cstring(PG_GETARG_TEXT_PP(1));
+    if (!registry::key_value_from_jsonb(column, PG_GETARG_JSONB_P(0), &value)) PG_RETURN_NULL();
+    PG_RETURN_DATUM(value);
+}
+
+}  // extern "C"

@@ -47,7 +47,8 @@ struct ModelSet {
 // `lock`, the row stays locked until the end of the transaction (trainings of a set queue up).
 ModelSet* find_model_set(const char* name, bool lock);
 
-// Raises 42501 unless the current role is a member of the set's owner.
+// Raises 42501 unless the current role is a member of the set's owner: for what cannot be granted
+// (dropping, granting). What can be is asked of registry/access.h.
 void require_set_owner(const ModelSet* set);
 
 // The training run that made a version, as the caller may see it; version 0 = the latest.

@@ -7,6 +7,7 @@
 #include "pg/learner_options.h"
 #include "pg/resources.h"
 #include "pg/settings.h"
+#include "registry/access.h"
 #include "registry/notify.h"
 #include "serving/evaluate_store.h"
 
@@ -87,16 +88,23 @@ EvaluateOptions read_options(Jsonb* json) {
     return options;
 }
 
-// The scoring runs whose predictions count, as an array literal; the table of the newest.
-void find_scoring_runs(const EvaluateArguments* a, EvaluateSpec* spec, char** newest_table) {
-    Oid types[2] = {TEXTOID, INT8OID};
-    Datum values[2] = {CStringGetTextDatum(a->model_set), Int64GetDatum(a->scoring_run)};
+// The scoring runs whose predictions count, as an array literal; the table of the newest. Without a
+// table given, those of the caller and of the set's owner only: whoever was granted score names tables
+// of his own in runs, and the caller would run what he makes of them.
+void find_scoring_runs(const EvaluateArguments* a, EvaluateSpec* spec,
+                       const registry::ModelSet* set, char** newest_table) {
+    Oid types[5] = {TEXTOID, INT8OID, BOOLOID, OIDOID, OIDOID};
+    Datum values[5] = {CStringGetTextDatum(a->model_set), Int64GetDatum(a->scoring_run),
+                       BoolGetDatum(a->predictions != nullptr), ObjectIdGetDatum(GetUserId()),
+                       ObjectIdGetDatum(set->owner)};
     const int code = SPI_execute_with_args(
         "SELECT pg_catalog.array_agg(r.run_id)::pg_catalog.text, (pg_catalog.array_agg("
         "r.into_table ORDER BY r.run_id DESC))[1] FROM many_models.runs AS r WHERE r.model_set "
         "OPERATOR(pg_catalog.=) $1 AND r.kind OPERATOR(pg_catalog.=) 'score' AND ($2 "
-        "OPERATOR(pg_catalog.=) 0 OR r.run_id OPERATOR(pg_catalog.=) $2)",
-        2, types, values, nullptr, true, 1);
+        "OPERATOR(pg_catalog.=) 0 OR r.run_id OPERATOR(pg_catalog.=) $2) AND ($3 OR "
+        "r.run_by::pg_catalog.oid OPERATOR(pg_catalog.=) $4 OR "
+        "pg_catalog.pg_has_role(r.run_by::pg_catalog.oid, $5, 'USAGE'))",
+        5, types, values, nullptr, true, 1);
     if (code != SPI_OK_SELECT || SPI_processed != 1)
         elog(ERROR, "could not read the registry: %d", code);
     spec->scoring_runs = SPI_getvalue(SPI_tuptable->vals[0], SPI_tuptable->tupdesc, 1);
@@ -106,10 +114,12 @@ void find_scoring_runs(const EvaluateArguments* a, EvaluateSpec* spec, char** ne
         ereport(ERROR, (errcode(ERRCODE_UNDEFINED_OBJECT),
                         errmsg("model set \"%s\" has no scoring run " INT64_FORMAT, a->model_set,
                                a->scoring_run),
-                        errhint("run_id names a run of score_many_models; see many_models.runs.")));
+                        errhint("run_id names a run of score_many_models; see many_models.runs. "
+                                "Give the table of predictions of another role's run.")));
     ereport(ERROR, (errcode(ERRCODE_UNDEFINED_OBJECT),
                     errmsg("model set \"%s\" has no predictions to evaluate", a->model_set),
-                    errhint("Score it with many_models.score_many_models.")));
+                    errhint("Score it with many_models.score_many_models, or give the table of "
+                            "another role's predictions.")));
 }
 
 char* details_of(const EvaluateSpec* spec, const EvaluateRun* run) {
@@ -209,13 +219,13 @@ void notify_drift(const EvaluateRun* run) {
 
 void evaluate(const EvaluateArguments* a, EvaluateSpec* spec, EvaluateRun* run) {
     registry::ModelSet* set = registry::find_model_set(a->model_set, false);
-    if (set != nullptr) registry::require_set_owner(set);
+    if (set != nullptr) registry::require_privilege(set, registry::Privilege::train);
     spec->run = registry::find_training_run(a->model_set, 0);
     spec->options = read_options(a->options);
     spec->target = a->target;
     spec->period = a->period;
     char* newest_table = nullptr;
-    find_scoring_runs(a, spec, &newest_table);
+    find_scoring_runs(a, spec, set, &newest_table);
     spec->predictions = pg::describe_source(
         a->predictions != nullptr ? a->predictions : newest_table, "predictions");
     spec->source =

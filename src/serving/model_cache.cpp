@@ -4,6 +4,7 @@
 #include <cstring>
 
 #include "pg/settings.h"
+#include "registry/access.h"
 #include "registry/registry.h"
 #include "serving/model_value.h"
 #include "serving/score_query.h"
@@ -32,7 +33,7 @@ struct Cache {
     bool loading;
     bool this_transaction_only;
     LocalTransactionId transaction;
-    Oid watched[3];
+    Oid watched[4];
     SPIPlanPtr plan;
 };
 Cache cache;
@@ -50,9 +51,9 @@ void on_role_change(Datum, int, uint32) {
 }
 
 void watch_relations() {
-    static const char* const names[] = {"model_sets", "runs", "model_store"};
+    static const char* const names[] = {"model_sets", "runs", "model_store", "grant_store"};
     const Oid schema = get_namespace_oid("many_models", false);
-    for (int i = 0; i < 3; ++i) cache.watched[i] = get_relname_relid(names[i], schema);
+    for (int i = 0; i < 4; ++i) cache.watched[i] = get_relname_relid(names[i], schema);
 }
 
 void create_cache() {
@@ -222,13 +223,21 @@ const struct varlena* read_model(CachedSet* set, Jsonb* key) {
     Datum parameters[] = {
         Int64GetDatum(set->storage), Int64GetDatum(set->run_id),
         Int64GetDatum(registry::key_hash(set->columns, set->n_keys, values, nulls))};
+    // As the registry's owner: one look-up, without the plan that policies need. Whether the caller
+    // may have the model is asked below, of its own key.
+    registry::RegistryRights rights;
+    registry::enter_registry(&rights);
     if (SPI_execute_plan(model_plan(), parameters, nullptr, true, 0) != SPI_OK_SELECT)
         elog(ERROR, "could not read the models");
+    registry::leave_registry(&rights);
     for (uint64 i = 0; i < SPI_processed; ++i) {
         bool is_null;
         const Datum stored =
             SPI_getbinval(SPI_tuptable->vals[i], SPI_tuptable->tupdesc, 1, &is_null);
         if (is_null || !is_key(set, DatumGetJsonbP(stored), values, nulls)) continue;
+        if (!registry::key_is_granted(set->name, registry::Privilege::score,
+                                      DatumGetJsonbP(stored)))
+            return nullptr;
         const Datum model =
             SPI_getbinval(SPI_tuptable->vals[i], SPI_tuptable->tupdesc, 2, &is_null);
         const auto* bytes = PG_DETOAST_DATUM_PACKED(model);
@@ -277,17 +286,24 @@ bool push_fresh_snapshot() {
     return true;
 }
 
+// The latest version, for a role that may score with it.
+CachedSet* load_set(Oid user, const char* name) {
+    const registry::TrainingRun* run = registry::find_training_run(name, 0);
+    registry::require_privilege(name, registry::Privilege::score);
+    return cache_set(user, run);
+}
+
 // Finds no model only where the group has none: not where a drop took them all meanwhile. The set is
 // the one cached, unless that was dropped and its message is still on the way.
 const struct varlena* find_model_bytes(Oid user, const char* name, Jsonb* key, CachedSet** set) {
     *set = find_set(user, name);
     const bool known = *set != nullptr;
-    if (!known) *set = cache_set(user, registry::find_training_run(name, 0));
+    if (!known) *set = load_set(user, name);
     const struct varlena* model = read_model(*set, key);
     if (model != nullptr ||
         require_models(name, (*set)->version, (*set)->storage, (*set)->run_id) || !known)
         return model;
-    *set = cache_set(user, registry::find_training_run(name, 0));
+    *set = load_set(user, name);
     return read_model(*set, key);
 }
 
@@ -318,6 +334,7 @@ CachedModel* load_model(uint32 hash, const text* model_set, Jsonb* key) {
 }  // namespace
 
 CachedModel* find_cached_model(const text* model_set, Jsonb* key) {
+    AcceptInvalidationMessages();  // a right that was taken away is gone in this transaction too
     if (cache.context == nullptr) {
         create_cache();
         empty_cache();

@@ -4,9 +4,8 @@
 // and the bytes of the key as the user wrote it (jsonb is canonical up to 1 = 1.0), so that nothing
 // is ever visible to another role. That a group has no model is cached too.
 //
-// Freshness: any change of the registry's tables, of roles or of memberships empties the cache when
-// its invalidation message arrives, which the server reads at the start of a transaction and
-// whenever it locks a table. Misses read with a snapshot taken after that, so an entry is never
+// Freshness: any change of the registry's tables, grants included, of roles or of memberships empties
+// the cache when its invalidation message arrives, which is looked for at every call. Misses read with a snapshot taken after that, so an entry is never
 // older than the last message; where that is not possible (repeatable read, parallel workers) the
 // entries are dropped at the end of the transaction.
 //

@@ -1,7 +1,10 @@
 // The models of a run by partition key: see model_table.h. Open addressing, at most half full.
 #include "serving/model_table.h"
 
+#include "registry/access.h"
+#include "registry/key_text.h"
 #include "serving/model_value.h"
+#include "serving/score_query.h"
 #include "wall/wall.h"
 
 extern "C" {
@@ -130,24 +133,36 @@ inline bool same_key(ModelTable* table, const NullableDatum* a, const NullableDa
 
 // --- Loading ----------------------------------------------------------------------------------
 
+// The set of a run, if the caller can see it; only who may score with it goes on.
+const char* set_to_score(int64 run_id) {
+    if (SPI_execute(psprintf("SELECT r.model_set FROM many_models.runs AS r WHERE r.run_id "
+                             "OPERATOR(pg_catalog.=) '" INT64_FORMAT "'::pg_catalog.int8",
+                             run_id),
+                    true, 1) != SPI_OK_SELECT)
+        elog(ERROR, "could not read the registry");
+    if (SPI_processed == 0) return nullptr;
+    const char* name = SPI_getvalue(SPI_tuptable->vals[0], SPI_tuptable->tupdesc, 1);
+    registry::require_privilege(name, registry::Privilege::score);
+    return name;
+}
+
 char* models_query(const ModelTable* table, int64 storage, int64 run_id) {
+    const char* model_set = set_to_score(run_id);
     StringInfoData query;
     initStringInfo(&query);
     appendStringInfoString(&query, "SELECT k.model_id, k.model");
     for (int i = 0; i < table->n_keys; ++i) {
         const KeyColumn* column = &table->columns[i];
-        appendStringInfo(&query, ", (k.partition_key OPERATOR(pg_catalog.->>) %s)::%s",
-                         quote_literal_cstr(column->name),
-                         column->is_integer
-                             ? "pg_catalog.int8"
-                             : format_type_extended(column->type, -1, FORMAT_TYPE_FORCE_QUALIFY));
+        appendStringInfo(&query, ", %s",
+                         registry::key_value_sql("k.partition_key", column->name,
+                                                 column->is_integer ? INT8OID : column->type));
     }
     appendStringInfo(&query,
                      " FROM many_models.model_store AS k WHERE k.storage "
                      "OPERATOR(pg_catalog.=) '" INT64_FORMAT
                      "'::pg_catalog.int8 AND k.run_id "
-                     "OPERATOR(pg_catalog.=) '" INT64_FORMAT "'::pg_catalog.int8",
-                     storage, run_id);
+                     "OPERATOR(pg_catalog.=) '" INT64_FORMAT "'::pg_catalog.int8%s",
+                     storage, run_id, model_set == nullptr ? "" : score_condition(model_set));
     return query.data;
 }
 

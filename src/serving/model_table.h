@@ -27,8 +27,9 @@ struct ModelKey {
 
 struct ModelTable;
 
-// Loads the models of a run as the caller may see them, into `context`. Raises 21000 when two
-// models have keys that the source's columns do not tell apart.
+// Loads the models of a run that the caller may see and score with, into `context`. Raises 21000
+// when two models have keys that the source's columns do not tell apart, 42501 when the caller may
+// see the run but not score with it.
 ModelTable* load_model_table(MemoryContext context, int64 storage, int64 run_id, double level,
                              const ModelKey* keys, int n_keys, int n_features);
 

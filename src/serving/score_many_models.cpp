@@ -11,6 +11,7 @@
 #include "pg/settings.h"
 #include "pg/source.h"
 #include "pg/worker_cpu.h"
+#include "registry/access.h"
 #include "registry/notify.h"
 #include "registry/registry.h"
 #include "serving/score_query.h"
@@ -37,6 +38,7 @@ struct ScoreArguments {
     double level;
     Jsonb* options;
     bool replace;
+    bool row_security;
     int workers;
 };
 
@@ -60,7 +62,12 @@ void read_options(ScoreArguments* a) {
     JsonbValue value;
     pg::option_scan_begin(&scan, a->options, "options");
     while (pg::option_scan_next(&scan, &key, &value)) {
-        if (strcmp(key, "on_existing") != 0) pg::raise_unknown_option(key, "\"on_existing\"");
+        if (strcmp(key, "row_security") == 0) {
+            a->row_security = pg::option_bool(key, &value);
+            continue;
+        }
+        if (strcmp(key, "on_existing") != 0)
+            pg::raise_unknown_option(key, "\"on_existing\", \"row_security\"");
         static const char* const valid = "\"append\" or \"replace\"";
         const char* choice = pg::option_string(key, &value, valid);
         a->replace = strcmp(choice, "replace") == 0;
@@ -138,7 +145,7 @@ void run_query(const ScoreSpec* spec, ScoreReceiver* receiver, int workers, Scor
     run->models_in_memory = run->model_bytes <= static_cast<int64>(many_memory_budget_kb) * 1024;
     const char* query =
         run->models_in_memory ? build_score_query(spec) : build_joined_score_query(spec);
-    pg::WorkerCpu worker_cpu = pg::count_worker_cpu();
+    pg::WorkerCpu worker_cpu = {};
     SPIExecuteOptions options = {};
     options.read_only = true;
     options.dest = score_receiver_dest(receiver);
@@ -149,6 +156,7 @@ void run_query(const ScoreSpec* spec, ScoreReceiver* receiver, int workers, Scor
     {
         // The source must not change anything; our own writes do not ask.
         tune_planner(workers);
+        worker_cpu = pg::count_worker_cpu();
         SPIPlanPtr plan = SPI_prepare_cursor(query, 0, nullptr, CURSOR_OPT_PARALLEL_OK);
         if (plan == nullptr) elog(ERROR, "could not plan the scoring query: %d", SPI_result);
         run->workers = planned_processes(plan);
@@ -286,6 +294,7 @@ void score(const ScoreArguments* a, ScoreSpec* spec, ScoreRun* run, TimestampTz*
     lock_models();
     PushActiveSnapshot(GetTransactionSnapshot());  // the statement's is older than the lock
     spec->run = registry::find_training_run(a->model_set, a->version);
+    registry::require_privilege(a->model_set, registry::Privilege::score);
     spec->source =
         pg::describe_source(a->source != nullptr ? a->source : spec->run->source, "source");
     describe_score(spec, a->id_columns, a->n_id_columns);
@@ -300,7 +309,7 @@ void score(const ScoreArguments* a, ScoreSpec* spec, ScoreRun* run, TimestampTz*
               a->workers, run);
     PopActiveSnapshot();
     CommandCounterIncrement();
-    attach_run_partition(&table, run->run_id, a->replace);
+    attach_run_partition(&table, spec, run->run_id, a->replace, a->row_security);
     if (SPI_execute(psprintf("ANALYZE %s", table.partition_qualified), false, 0) < 0)
         elog(ERROR, "could not analyze %s", table.partition_qualified);
     *finished = GetCurrentTimestamp();

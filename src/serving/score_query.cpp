@@ -2,6 +2,8 @@
 #include "serving/score_query.h"
 
 #include "pg/feature_reader.h"
+#include "registry/access.h"
+#include "registry/key_text.h"
 
 extern "C" {
 #include "catalog/pg_operator.h"
@@ -123,17 +125,17 @@ char* equality_operator(const char* column, Oid source_type, Oid key_type) {
 
 // The value of a key column as an expression over k, a row of model_store.
 char* key_expression(const registry::TrainingRun* run, int i) {
-    return psprintf("(k.partition_key OPERATOR(pg_catalog.->>) %s)::%s",
-                    quote_literal_cstr(run->partition_by[i]),
-                    qualified_type(type_from_text(run->key_types[i])));
+    return registry::key_value_sql("k.partition_key", run->partition_by[i],
+                                   type_from_text(run->key_types[i]));
 }
 
+// Row-level security shows the models that the caller may read; of these, the ones to score with.
 char* models_of(const registry::TrainingRun* run) {
     return psprintf(
         "many_models.model_store AS k WHERE k.storage OPERATOR(pg_catalog.=) '" INT64_FORMAT
         "'::pg_catalog.int8 AND k.run_id OPERATOR(pg_catalog.=) '" INT64_FORMAT
-        "'::pg_catalog.int8",
-        run->storage, run->run_id);
+        "'::pg_catalog.int8%s",
+        run->storage, run->run_id, score_condition(run->model_set));
 }
 
 char* select_one_text(const char* query) {
@@ -208,6 +210,12 @@ void check_keys_distinct(const ScoreSpec* spec) {
 
 }  // namespace
 
+const char* score_condition(const char* model_set) {
+    if (registry::has_whole_set(model_set, registry::Privilege::score)) return "";
+    return psprintf(" AND many_models.key_is_granted(%s, k.partition_key, 'score')",
+                    quote_literal_cstr(model_set));
+}
+
 void lock_models() {
     const Oid models = get_relname_relid("model_store", get_namespace_oid("many_models", false));
     LockRelationOid(models, AccessShareLock);
@@ -228,8 +236,12 @@ bool require_models(const char* model_set, int version, int64 storage, int64 run
         plan = prepared;
     }
     Datum parameters[] = {Int64GetDatum(storage), Int64GetDatum(run_id)};
+    registry::RegistryRights rights;
+    registry::enter_registry(
+        &rights);  // models that the caller must not see are there all the same
     if (SPI_execute_plan(plan, parameters, nullptr, true, 1) != SPI_OK_SELECT)
         elog(ERROR, "could not read the registry");
+    registry::leave_registry(&rights);
     if (SPI_processed == 0) return false;
     bool is_null;
     if (!DatumGetBool(SPI_getbinval(SPI_tuptable->vals[0], SPI_tuptable->tupdesc, 1, &is_null)))

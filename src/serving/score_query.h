@@ -33,6 +33,10 @@ void lock_models();
 // SPI connection.
 bool require_models(const char* model_set, int version, int64 storage, int64 run_id);
 
+// SQL that follows a WHERE clause over k, a row of model_store of the set: the groups that the
+// caller may score with. Empty when these are all.
+const char* score_condition(const char* model_set);
+
 // Checks that the source has the partition columns and the features, readable as in training, and
 // fills in the carried columns. id_columns nullptr: the source's primary key and time column.
 void describe_score(ScoreSpec* spec, char** id_columns, int n_id_columns);

@@ -5,6 +5,7 @@ extern "C" {
 #include "catalog/partition.h"
 #include "catalog/pg_inherits.h"
 #include "commands/defrem.h"
+#include "commands/policy.h"
 #include "nodes/makefuncs.h"
 #include "storage/lmgr.h"
 #include "utils/partcache.h"
@@ -194,6 +195,73 @@ char* partition_list(Oid parent) {
     return list.data;
 }
 
+// --- Row-level security ------------------------------------------------------------------------
+
+constexpr const char* kPolicy = "many_models_grants";
+
+bool has_policy(Oid relation) {
+    return OidIsValid(get_relation_policy_oid(relation, kPolicy, true));
+}
+
+// Whether the reader may read the row's group. By the run and not by the name of the set, which may
+// come to mean another one; all names qualified, for the policy outlives this search_path.
+char* policy_condition(const registry::TrainingRun* run) {
+    StringInfoData sql;
+    StringInfoData columns;
+    initStringInfo(&sql);
+    initStringInfo(&columns);
+    if (run->n_keys == 0) return pstrdup("many_models.run_key_is_granted(run_id, '{}')");
+    appendStringInfoString(&sql, "many_models.row_is_granted(run_id, ARRAY[");
+    for (int i = 0; i < run->n_keys; ++i) {
+        appendStringInfo(&sql, "%s%s", i > 0 ? ", " : "", quote_literal_cstr(run->partition_by[i]));
+        appendStringInfo(&columns, ", %s", quote_identifier(run->partition_by[i]));
+    }
+    appendStringInfo(&sql, "]::pg_catalog.text[]%s)", columns.data);
+    return sql.data;
+}
+
+void secure_table(const char* qualified, const ScoreSpec* spec) {
+    run_statement(psprintf("CREATE POLICY %s ON %s FOR SELECT USING (%s)", kPolicy, qualified,
+                           policy_condition(spec->run)));
+    run_statement(
+        psprintf("COMMENT ON POLICY %s ON %s IS "
+                 "'shows the groups that the reader may read of the model set'",
+                 kPolicy, qualified));
+    run_statement(psprintf("ALTER TABLE %s ENABLE ROW LEVEL SECURITY", qualified));
+}
+
+// The run's partition is a child already. Others get the policy when the table does, once.
+void secure_predictions(const PredictionsTable* table, const ScoreSpec* spec, bool row_security) {
+    if (has_policy(table->parent)) {
+        secure_table(table->partition_qualified, spec);
+        return;
+    }
+    if (!row_security) return;
+    secure_table(table->qualified, spec);
+    CommandCounterIncrement();
+    ListCell* cell;
+    foreach (cell, find_inheritance_children(table->parent, AccessExclusiveLock)) {
+        const Oid child = lfirst_oid(cell);
+        if (has_policy(child)) continue;
+        secure_table(quote_qualified_identifier(get_namespace_name(get_rel_namespace(child)),
+                                                get_rel_name(child)),
+                     spec);
+    }
+}
+
+// The partition belongs to the owner of the table, who may not be the caller but a role that he is a
+// member of. Whoever owns the table can have expressions of indexes computed over its partitions, now
+// and later, and the server computes them as the owner of the partition: never as the caller.
+// (Triggers, rules and defaults do not fire: rows are loaded before the partition is one.)
+void give_to_owner(const PredictionsTable* table) {
+    Relation parent = relation_open(table->parent, NoLock);
+    const Oid owner = parent->rd_rel->relowner;
+    relation_close(parent, NoLock);
+    if (owner != GetUserId())
+        run_statement(psprintf("ALTER TABLE %s OWNER TO %s", table->partition_qualified,
+                               quote_identifier(GetUserNameFromId(owner, false))));
+}
+
 }  // namespace
 
 bool is_result_column(const char* name) {
@@ -245,7 +313,10 @@ void create_run_partition(PredictionsTable* table, int64 run_id) {
     table->partition = get_relname_relid(name, schema);
 }
 
-void attach_run_partition(PredictionsTable* table, int64 run_id, bool replace) {
+void attach_run_partition(PredictionsTable* table, const ScoreSpec* spec, int64 run_id,
+                          bool replace, bool row_security) {
+    LockRelationOid(table->parent, ShareUpdateExclusiveLock);  // as attaching does
+    give_to_owner(table);
     if (replace) {
         LockRelationOid(table->parent, AccessExclusiveLock);
         const char* others = partition_list(table->parent);
@@ -255,6 +326,7 @@ void attach_run_partition(PredictionsTable* table, int64 run_id, bool replace) {
                            table->qualified, table->partition_qualified, run_id));
     run_statement(
         psprintf("ALTER TABLE %s DROP CONSTRAINT many_models_run_id", table->partition_qualified));
+    secure_predictions(table, spec, row_security);
 }
 
 int* predictions_attributes(TupleDesc partition, const ScoreSpec* spec) {

@@ -45,8 +45,11 @@ void prepare_predictions(PredictionsTable* table, const ScoreSpec* spec, const c
 // The fresh table of this run, not attached yet.
 void create_run_partition(PredictionsTable* table, int64 run_id);
 
-// Attaches it; with replace, drops the partitions of other runs first.
-void attach_run_partition(PredictionsTable* table, int64 run_id, bool replace);
+// Gives it to the table's owner and attaches it; with replace, drops the partitions of other runs
+// first. With row_security, or where the table has it already, table and partitions get a policy that
+// shows a role the groups it may read.
+void attach_run_partition(PredictionsTable* table, const ScoreSpec* spec, int64 run_id,
+                          bool replace, bool row_security);
 
 // Attribute numbers (1-based) in the partition of the carried columns, then of ours.
 int* predictions_attributes(TupleDesc partition, const ScoreSpec* spec);

@@ -22,12 +22,18 @@ SELECT count(*) AS definers FROM pg_proc WHERE pronamespace = 'many_models'::reg
 SELECT c.relname, string_agg(a.privilege_type, ', ' ORDER BY a.privilege_type) AS of_anyone FROM pg_class AS c, aclexplode(c.relacl) AS a
 WHERE c.relnamespace = 'many_models'::regnamespace AND a.grantee = 0 GROUP BY 1 ORDER BY c.relname COLLATE "C";
 SELECT has_schema_privilege('mm_nobody', 'many_models', 'CREATE') AS creates;
+SELECT c.relname AS without_row_security FROM pg_class AS c
+WHERE c.relnamespace = 'many_models'::regnamespace AND c.relkind IN ('r', 'p') AND NOT c.relrowsecurity;
 
 SET ROLE mm_nobody;
 SELECT error_of($$SELECT many_models.train_many_models('n', 'SELECT 1 AS g, 2 AS x, 3 AS y', '{g}', 'y')$$);
 SELECT error_of($$SELECT many_models.score_many_models('n')$$);
 SELECT error_of($$SELECT many_models.drop_models('n')$$);
 SELECT error_of($$SELECT many_models.grant_usage('mm_nobody')$$);
+SELECT error_of($$SELECT many_models.grant_model_set('n', 'mm_nobody', 'read')$$);
+SELECT error_of($$SELECT many_models.revoke_model_set('n', 'mm_nobody', 'read')$$);
+SELECT error_of($$SELECT many_models.alter_model_set_owner('n', 'mm_nobody')$$);
+SELECT error_of($$SELECT many_models.forget_dropped_roles()$$);
 SELECT error_of($$SELECT many_models.train_sink(1, 2, 3.0, 4.0)$$);
 SELECT error_of($$SELECT many_models.train_sink(x::bigint << 32, 2, 3.0, 4.0) FROM generate_series(-3, 3) AS x$$);
 SELECT error_of($$SELECT many_models.sink_final(NULL), many_models.sink_serialize(NULL)$$);
@@ -65,7 +71,7 @@ SELECT trained, skipped FROM many_models.train_many_models('few', 'SELECT shop, 
 RESET ROLE;
 CREATE FUNCTION public.visible() RETURNS TABLE (relation text, n bigint) LANGUAGE plpgsql AS $$
 BEGIN
-    FOREACH relation IN ARRAY ARRAY['model_sets', 'runs', 'model_store', 'failure_store', 'models', 'metrics', 'coefficients', 'fit_statistics', 'failures'] LOOP
+    FOREACH relation IN ARRAY ARRAY['model_sets', 'runs', 'model_store', 'failure_store', 'models', 'metrics', 'coefficients', 'fit_statistics', 'failures', 'grant_store', 'model_set_grants'] LOOP
         EXECUTE format('SELECT count(*) FROM many_models.%I', relation) INTO n;
         RETURN NEXT;
     END LOOP;
@@ -101,8 +107,9 @@ SELECT error_of(format(s, t)) FROM (VALUES (1, 'INSERT INTO many_models.%I DEFAU
     (2, 'UPDATE many_models.%I SET run_id = 1'), (3, 'DELETE FROM many_models.%I'), (4, 'TRUNCATE many_models.%I'),
     (5, 'CREATE TRIGGER t AFTER INSERT ON many_models.%I EXECUTE FUNCTION suppress_redundant_updates_trigger()'),
     (6, 'ALTER TABLE many_models.%I DISABLE ROW LEVEL SECURITY')) AS s (n, s),
-    (VALUES ('model_sets'), ('runs'), ('model_store'), ('failure_store')) AS t (t)
-WHERE s <> 'UPDATE many_models.%I SET run_id = 1' OR t <> 'model_sets' ORDER BY n, t;
+    (VALUES ('model_sets'), ('runs'), ('model_store'), ('failure_store'), ('grant_store')) AS t (t)
+WHERE s <> 'UPDATE many_models.%I SET run_id = 1' OR t NOT IN ('model_sets', 'grant_store') ORDER BY n, t;
+SELECT error_of($$UPDATE many_models.grant_store SET privilege = 'train'$$);
 SELECT error_of($$SELECT nextval('many_models.run_id_seq')$$);
 SELECT error_of($$SELECT setval('many_models.model_id_seq', 1)$$);
 SELECT error_of($$SELECT * FROM many_models.model_store_shared$$);

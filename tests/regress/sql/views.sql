@@ -28,7 +28,7 @@ SELECT model_set, version, partition_key, status, sqlstate, message, hint, attem
 FROM many_models.failures WHERE model_set = 'v_seen' ORDER BY partition_key;
 -- Every key column comes back with its type.
 SELECT bool_and((partition_key ->> 'store')::int IN (0, 1, 2)) FROM many_models.models WHERE model_set = 'v_seen';
--- All views have the rights of the reader.
+-- All views have the rights of the reader, but one whose WHERE clause decides.
 SELECT c.relname FROM pg_class AS c
 WHERE c.relnamespace = 'many_models'::regnamespace AND c.relkind = 'v' AND c.reloptions IS DISTINCT FROM '{security_invoker=true}' ORDER BY 1;
 -- Everything the extension makes is described.

@@ -11,7 +11,7 @@ plan skip_all => 'the module is not built' unless module_is_built();
 
 my $node = start_node('dump_restore');
 $node->safe_psql('postgres', q{
-	CREATE ROLE alice; CREATE ROLE bob LOGIN; CREATE ROLE carol LOGIN;
+	CREATE ROLE alice; CREATE ROLE bob LOGIN; CREATE ROLE carol LOGIN; CREATE ROLE dora LOGIN; CREATE ROLE gone;
 	ALTER ROLE alice LOGIN;
 	GRANT alice TO bob;
 	GRANT CREATE ON SCHEMA public TO alice;
@@ -32,7 +32,15 @@ $node->safe_psql('postgres', q{
 	SELECT FROM many_models.set_drift_threshold('alice''s "set"', 2, 0.5, 3);
 	SELECT FROM many_models.train_many_models('alice''s few', 'SELECT * FROM t WHERE g < 50', '{g}', 'y', '{x}');
 	SELECT FROM many_models.train_many_models('alice''s few');
-	SELECT FROM many_models.drop_models('alice''s few', 1)});
+	SELECT FROM many_models.drop_models('alice''s few', 1);
+	SELECT FROM many_models.score_many_models('alice''s "set"', 'SELECT * FROM t WHERE g < 50', 'closed', options => '{"row_security": true}');
+	GRANT SELECT ON closed TO PUBLIC;
+	SELECT FROM many_models.grant_model_set('alice''s "set"', 'dora', 'score', '[{"a key": "Nr \\"3\\""}, {"a key": "Nr \\"5\\""}]');
+	SELECT FROM many_models.grant_model_set('alice''s "set"', 'dora', 'train');
+	SELECT FROM many_models.revoke_model_set('alice''s "set"', 'dora', 'train');
+	SELECT FROM many_models.grant_model_set('alice''s "set"', 'gone', 'all');
+	RESET ROLE;
+	DROP ROLE gone});
 
 # What two databases must agree on.
 my @contents = (
@@ -49,13 +57,14 @@ my @contents = (
 	q{SELECT md5(string_agg(s::text, E'\n' ORDER BY s::text)) FROM many_models.drift_thresholds AS s},
 	q{SELECT md5(string_agg(s::text, E'\n' ORDER BY s::text)) FROM many_models.dropped_runs AS s},
 	q{SELECT count(*), md5(string_agg(s::text, E'\n' ORDER BY s::text)) FROM many_models.stat_model_sets AS s},
+	q{SELECT md5(string_agg(s::text, E'\n' ORDER BY s::text)) FROM many_models.model_set_grants AS s},
 	q{SELECT last_value, is_called FROM many_models.run_id_seq},
 	q{SELECT last_value, is_called FROM many_models.model_id_seq},
 	q{SELECT many_models.predict('big', '{"g": 7}', '{"x": 5}')},
 	q{SELECT string_agg(relname || ' ' || relrowsecurity || ' ' || coalesce(relacl::text, '') || ' ' || coalesce(pg_get_expr(relpartbound, oid), ''), E'\n' ORDER BY relname)
 	  FROM pg_class WHERE relnamespace = 'many_models'::regnamespace AND relkind IN ('r', 'p', 'v')},
 	q{SELECT string_agg(tablename || ' ' || policyname || ' ' || roles::text || ' ' || qual, E'\n' ORDER BY tablename, policyname)
-	  FROM pg_policies WHERE schemaname = 'many_models'},
+	  FROM pg_policies},
 	q{SELECT string_agg(indexdef, E'\n' ORDER BY indexdef) FROM pg_indexes WHERE schemaname = 'many_models'},
 	q{SELECT string_agg(p.oid::regprocedure || ' ' || (SELECT array_agg(a::text ORDER BY a::text) FROM unnest(p.proacl) AS a)::text, E'\n' ORDER BY p.oid::regprocedure::text)
 	  FROM pg_proc AS p WHERE pronamespace = 'many_models'::regnamespace AND proacl IS NOT NULL});
@@ -77,18 +86,28 @@ sub check_restored
 		is($node->safe_psql($database, $contents[$i]), $original[$i], "$what: $contents[$i]");
 	}
 	# What each role sees.
-	for my $user ('alice', 'bob', 'carol')
+	for my $user ('alice', 'bob', 'carol', 'dora')
 	{
 		my @user = (extra_params => [ '-U', $user ]);
-		for my $view (qw(model_sets runs model_store models metrics coefficients failures evaluations drift stat_model_sets))
+		for my $view (qw(many_models.model_sets many_models.runs many_models.model_store many_models.models many_models.metrics
+			many_models.coefficients many_models.failures many_models.evaluations many_models.drift many_models.stat_model_sets
+			many_models.model_set_grants closed))
 		{
-			my $count = "SELECT count(*) FROM many_models.$view";
+			my $count = "SELECT count(*) FROM $view";
 			is($node->safe_psql($database, $count, @user), $node->safe_psql('postgres', $count, @user),
 				"$what: $user sees as much of $view");
 		}
 	}
 	is($node->safe_psql($database, 'SELECT count(*) FROM many_models.models', extra_params => [ '-U', 'carol' ]),
 		'0', "$what: carol sees nothing");
+	is( $node->safe_psql($database, q{SELECT count(*), min(partition_key ->> 'a key'), max(partition_key ->> 'a key') FROM many_models.models},
+			extra_params => [ '-U', 'dora' ]),
+		'2|Nr "3"|Nr "5"', "$what: dora sees two groups");
+	is( $node->safe_psql($database, q{SELECT string_agg(DISTINCT "a key", ' ') FROM closed}, extra_params => [ '-U', 'dora' ]),
+		'Nr "3" Nr "5"', "$what: and their predictions");
+	# The OID of a role that is gone may be another role's in another cluster.
+	is( $node->safe_psql($database, q{SELECT count(*) FROM many_models.grant_store WHERE grantee::oid NOT IN (SELECT oid FROM pg_roles)}),
+		'0', "$what: no grant of a role that is gone");
 
 	# Life goes on.
 	my $last = $node->safe_psql($database, 'SELECT max(run_id), max(model_id) FROM many_models.model_store');
