@@ -6,7 +6,20 @@
 #error "many_models needs PostgreSQL 15 or newer"
 #endif
 
+extern "C" {
+#include "utils/regproc.h"
+}
+
 namespace many::pg {
+
+// The parts of a name such as schema."Table"; from 16 on the server can report errors softly.
+inline List* qualified_name_parts(const char* name) {
+#if PG_VERSION_NUM >= 160000
+    return stringToQualifiedNameList(name, nullptr);
+#else
+    return stringToQualifiedNameList(name);
+#endif
+}
 
 // pg_class_aclcheck and friends became object_aclcheck in 16 for all but relations.
 inline bool schema_create_allowed(Oid schema, Oid role) {

@@ -8,7 +8,6 @@ extern "C" {
 #include "catalog/pg_constraint.h"
 #include "nodes/parsenodes.h"
 #include "utils/plancache.h"
-#include "utils/regproc.h"
 #include "utils/varlena.h"
 }
 
@@ -74,7 +73,7 @@ char* checked_query(const char* text, const char* argument) {
 }
 
 Oid checked_relation(const char* text, const char* argument, char** from_clause) {
-    List* names = stringToQualifiedNameList(text);
+    List* names = qualified_name_parts(text);
     RangeVar* range = makeRangeVarFromNameList(names);
     Oid relation = RangeVarGetRelid(range, NoLock, true);
     if (!OidIsValid(relation))

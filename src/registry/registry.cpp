@@ -5,10 +5,6 @@
 #include "pg/source.h"
 
 extern "C" {
-#include "utils/regproc.h"
-}
-
-extern "C" {
 #include "catalog/pg_extension.h"
 #include "commands/sequence.h"
 #include "storage/lmgr.h"
@@ -182,7 +178,7 @@ TrainingRun* find_training_run(const char* model_set, int version) {
     for (int i = 0; i < n && i < run->n_keys; i++)
         if (collations[i][0] != '\0')
             run->key_collations[i] =
-                get_collation_oid(stringToQualifiedNameList(collations[i]), false);
+                get_collation_oid(pg::qualified_name_parts(collations[i]), false);
     run->features = column_strings(10, &run->n_features);
     run->feature_types = column_strings(11, &n);
     run->target = column_string(12);

@@ -9,7 +9,6 @@ extern "C" {
 #include "nodes/makefuncs.h"
 #include "storage/lmgr.h"
 #include "utils/partcache.h"
-#include "utils/regproc.h"
 #include "utils/varlena.h"
 }
 
@@ -162,7 +161,7 @@ void check_shape(const PredictionsTable* table, Relation relation, const ScoreSp
 void name_table(PredictionsTable* table, const ScoreSpec* spec, const char* into_table) {
     RangeVar* range;
     if (into_table != nullptr) {
-        range = makeRangeVarFromNameList(stringToQualifiedNameList(into_table));
+        range = makeRangeVarFromNameList(pg::qualified_name_parts(into_table));
         table->parent = RangeVarGetRelid(range, NoLock, true);
     } else {
         range =

@@ -20,15 +20,16 @@ RESET max_parallel_workers;
 SET many_models.max_workers = 1;
 SELECT trained, workers FROM many_models.train_many_models('settings');
 RESET many_models.max_workers;
--- Every query forced into a worker.
-SET force_parallel_mode = on;
+-- Every query forced into a worker. The setting was renamed in PostgreSQL 16.
+SELECT name AS forced_parallel FROM pg_settings WHERE name IN ('force_parallel_mode', 'debug_parallel_query') \gset
+SET :forced_parallel = on;
 SELECT trained FROM many_models.train_many_models('settings', workers => 1);
 SELECT bits('settings') = :'expected' AS same;
 SELECT trained FROM many_models.train_many_models('settings', workers => 3);
 SELECT bits('settings') = :'expected' AS same;
 SELECT round(many_models.predict('settings', '{"g": 7}', '{"x": 1}')) AS predict, (SELECT count(*) FROM many_models.metrics WHERE model_set = 'settings' AND version = 1) AS metrics;
 SELECT count(*) FROM (SELECT many_models.fit('{}', y, ARRAY[x]) FROM many_rows GROUP BY g) AS f;
-RESET force_parallel_mode;
+RESET :forced_parallel;
 SET parallel_leader_participation = off;
 SELECT trained FROM many_models.train_many_models('settings', workers => 3);
 SELECT bits('settings') = :'expected' AS same;
@@ -56,9 +57,12 @@ SELECT max(version) FROM many_models.runs WHERE model_set = 'settings';
 SET many_models.memory_budget = '1MB';
 SELECT trained FROM many_models.train_many_models('settings', workers => 2);
 SELECT bits('settings') = :'expected' AS same;
+-- From PostgreSQL 16 on the message has units in its range.
+\set VERBOSITY sqlstate
 SET many_models.memory_budget = '1kB';
 SET many_models.max_workers = 0;
 SET many_models.progress_interval = -1;
+\set VERBOSITY default
 SET many_models.no_such_setting = 1;
 RESET many_models.memory_budget;
 SELECT many_models.drop_models('settings');

@@ -49,11 +49,14 @@ cmp_ok($reference{rows}{trained}, '>', 10, 'the reference run, rows');
 is( $node->safe_psql('postgres', q{SELECT details ->> 'exchange' FROM many_models.runs ORDER BY run_id}),
 	join("\n", keys %calls), 'they use both exchanges');
 
+# Renamed in PostgreSQL 16.
+my $forced = $node->safe_psql('postgres',
+	q{SELECT name FROM pg_settings WHERE name IN ('force_parallel_mode', 'debug_parallel_query')});
 my @session = (
 	'SET max_parallel_workers = 0',
 	'SET max_parallel_workers_per_gather = 0',
-	'SET force_parallel_mode = on',
-	'SET force_parallel_mode = regress',
+	"SET $forced = on",
+	"SET $forced = regress",
 	'SET parallel_leader_participation = off',
 	'SET default_transaction_isolation = serializable',
 	q{SET default_transaction_isolation = 'repeatable read'},
