@@ -97,6 +97,9 @@ CREATE TABLE many_models.failure_store (
 CREATE TABLE many_models.failure_store_shared
     PARTITION OF many_models.failure_store FOR VALUES IN (0);
 CREATE INDEX failure_store_shared_run_idx ON many_models.failure_store_shared (run_id);
+-- Rows are deleted here by drop_models, and a publication of all tables refuses that without an identity.
+ALTER TABLE many_models.model_store_shared REPLICA IDENTITY FULL;
+ALTER TABLE many_models.failure_store_shared REPLICA IDENTITY FULL;
 
 COMMENT ON TABLE many_models.model_sets IS
     'model sets and their stored definitions: what train_many_models(model_set) runs again';

@@ -8,6 +8,7 @@ CREATE TABLE many_models.fingerprint_store (
     checksum      numeric NOT NULL
 );
 CREATE INDEX fingerprint_store_run_idx ON many_models.fingerprint_store (run_id);
+ALTER TABLE many_models.fingerprint_store REPLICA IDENTITY FULL;
 COMMENT ON TABLE many_models.fingerprint_store IS
     'what refresh_many_models found in each group of the source: by it the next refresh tells what changed';
 COMMENT ON COLUMN many_models.fingerprint_store.checksum IS

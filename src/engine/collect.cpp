@@ -121,12 +121,16 @@ void close_target(Target* target) {
     table_close(target->relation, NoLock);
 }
 
+// With a replica identity, as the shared ones have it: a publication of all tables refuses updates
+// and deletes without.
 void create_partition(const char* parent, int64 storage) {
+    const char* name = own_partition(parent, storage);
     execute(
         psprintf("CREATE TABLE many_models.%s (LIKE many_models.%s INCLUDING DEFAULTS "
                  "INCLUDING STORAGE INCLUDING CONSTRAINTS, CHECK (storage "
                  "OPERATOR(pg_catalog.=) " INT64_FORMAT "::pg_catalog.int8))",
-                 own_partition(parent, storage), parent, storage));
+                 name, parent, storage));
+    execute(psprintf("ALTER TABLE many_models.%s REPLICA IDENTITY FULL", name));
 }
 
 void publish_partition(const char* parent, int64 storage) {

@@ -4,6 +4,7 @@
 extern "C" {
 #include "catalog/partition.h"
 #include "catalog/pg_inherits.h"
+#include "catalog/pg_publication.h"
 #include "commands/defrem.h"
 #include "commands/policy.h"
 #include "nodes/makefuncs.h"
@@ -180,13 +181,31 @@ void name_table(PredictionsTable* table, const ScoreSpec* spec, const char* into
     table->qualified = quote_qualified_identifier(table->schema, table->name);
 }
 
-// "a, b": quoted names of all partitions; empty when there are none.
-char* partition_list(Oid parent) {
+// Whether a publication has the table, by itself, by a table it is a partition of, by its schema, or
+// because it has all tables.
+bool is_published(Oid table) {
+    if (GetAllTablesPublications() != NIL) return true;
+    List* relations = list_make1_oid(table);
+    if (get_rel_relispartition(table))
+        relations = list_concat(relations, get_partition_ancestors(table));
+    ListCell* cell;
+    foreach (cell, relations) {
+        const Oid relation = lfirst_oid(cell);
+        if (GetRelationPublications(relation) != NIL ||
+            GetSchemaPublications(get_rel_namespace(relation)) != NIL)
+            return true;
+    }
+    return false;
+}
+
+// "a, b": quoted names of all partitions but one; empty when there are none.
+char* partition_list(Oid parent, Oid except) {
     StringInfoData list;
     initStringInfo(&list);
     ListCell* cell;
     foreach (cell, find_inheritance_children(parent, AccessExclusiveLock)) {
         const Oid child = lfirst_oid(cell);
+        if (child == except) continue;
         appendStringInfo(&list, "%s%s", list.len > 0 ? ", " : "",
                          quote_qualified_identifier(get_namespace_name(get_rel_namespace(child)),
                                                     get_rel_name(child)));
@@ -261,6 +280,22 @@ void give_to_owner(const PredictionsTable* table) {
                                quote_identifier(GetUserNameFromId(owner, false))));
 }
 
+void attach(const PredictionsTable* table, int64 run_id) {
+    run_statement(psprintf("ALTER TABLE %s ATTACH PARTITION %s FOR VALUES IN ('" INT64_FORMAT "')",
+                           table->qualified, table->partition_qualified, run_id));
+    run_statement(
+        psprintf("ALTER TABLE %s DROP CONSTRAINT many_models_run_id", table->partition_qualified));
+}
+
+// Rows that went into a partition which had its indexes already are not in them. As its owner, like
+// any building of an index.
+void index_rows(const PredictionsTable* table) {
+    Relation partition = relation_open(table->partition, NoLock);
+    const bool indexed = RelationGetIndexList(partition) != NIL;
+    relation_close(partition, NoLock);
+    if (indexed) run_statement(psprintf("REINDEX TABLE %s", table->partition_qualified));
+}
+
 }  // namespace
 
 bool is_result_column(const char* name) {
@@ -274,6 +309,7 @@ void prepare_predictions(PredictionsTable* table, const ScoreSpec* spec, const c
     if (!OidIsValid(table->parent)) {
         create_predictions(table, spec);
         table->parent = get_relname_relid(table->name, get_namespace_oid(table->schema, false));
+        table->published = is_published(table->parent);
         return;
     }
     if (!pg::relation_owned(table->parent, GetUserId()))
@@ -285,6 +321,7 @@ void prepare_predictions(PredictionsTable* table, const ScoreSpec* spec, const c
         relation_open(table->parent, replace ? ShareUpdateExclusiveLock : AccessShareLock);
     check_shape(table, relation, spec);
     relation_close(relation, replace ? NoLock : AccessShareLock);
+    table->published = is_published(table->parent);
 }
 
 void create_run_partition(PredictionsTable* table, int64 run_id) {
@@ -310,6 +347,7 @@ void create_run_partition(PredictionsTable* table, int64 run_id) {
                  "NOT NULL AND run_id OPERATOR(pg_catalog.=) '" INT64_FORMAT "'::bigint))",
                  table->partition_qualified, columns.data, run_id));
     table->partition = get_relname_relid(name, schema);
+    if (table->published) attach(table, run_id);
 }
 
 void attach_run_partition(PredictionsTable* table, const ScoreSpec* spec, int64 run_id,
@@ -318,13 +356,13 @@ void attach_run_partition(PredictionsTable* table, const ScoreSpec* spec, int64 
     give_to_owner(table);
     if (replace) {
         LockRelationOid(table->parent, AccessExclusiveLock);
-        const char* others = partition_list(table->parent);
+        const char* others = partition_list(table->parent, table->partition);
         if (others[0] != '\0') run_statement(psprintf("DROP TABLE %s", others));
     }
-    run_statement(psprintf("ALTER TABLE %s ATTACH PARTITION %s FOR VALUES IN ('" INT64_FORMAT "')",
-                           table->qualified, table->partition_qualified, run_id));
-    run_statement(
-        psprintf("ALTER TABLE %s DROP CONSTRAINT many_models_run_id", table->partition_qualified));
+    if (table->published)
+        index_rows(table);
+    else
+        attach(table, run_id);
     secure_predictions(table, spec, row_security);
 }
 

@@ -4,6 +4,10 @@
 // prediction, lower, upper, model_id, model_version, model_level, fallback_reason, run_id,
 // scored_at. A run loads a fresh table that is attached at the end: readers are never blocked, an
 // old run is dropped without a dead row, and re-scoring swaps in one transaction.
+//
+// A published table's partition is attached before it is loaded. Logical decoding looks each row's
+// table up in the catalogs as of the moment the row was written: rows of a table that is no
+// partition yet belong to no publication of the parent, and would never reach a subscriber.
 #pragma once
 
 #include "pg/server.h"
@@ -32,6 +36,7 @@ struct PredictionsTable {
     Oid parent;
     Oid partition;
     const char* partition_qualified;
+    bool published;  // attach first
 };
 
 bool is_result_column(const char* name);
@@ -42,10 +47,10 @@ bool is_result_column(const char* name);
 void prepare_predictions(PredictionsTable* table, const ScoreSpec* spec, const char* into_table,
                          bool replace);
 
-// The fresh table of this run, not attached yet.
+// The fresh table of this run, attached already where the parent is published.
 void create_run_partition(PredictionsTable* table, int64 run_id);
 
-// Gives it to the table's owner and attaches it; with replace, drops the partitions of other runs
+// Gives it to the table's owner and attaches it, unless it is; with replace, drops the partitions of other runs
 // first. With row_security, or where the table has it already, table and partitions get a policy that
 // shows a role the groups it may read.
 void attach_run_partition(PredictionsTable* table, const ScoreSpec* spec, int64 run_id,
