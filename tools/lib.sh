@@ -6,8 +6,8 @@
 # installation of its own: build/pg. Ours goes there. PostgreSQL refuses to run as root: then the
 # server, and what starts servers, runs as an unprivileged user.
 #
-# Settings from the environment: PG_MAJOR (15), PG_CONFIG, MANY_BUILD_DIR (build/), MANY_JOBS,
-# MANY_CMAKE_ARGS.
+# Settings from the environment: PG_MAJOR (15), PG_CONFIG, MANY_NEW_PG_CONFIG (of a newer server, to
+# upgrade to), MANY_BUILD_DIR (build/), MANY_JOBS, MANY_CMAKE_ARGS.
 
 umask 022
 root=$(cd "$(dirname "${BASH_SOURCE[0]}")/.." && pwd -P)
@@ -119,17 +119,14 @@ link_entries() {
     find "$1" -mindepth 1 -maxdepth 1 ! -name 'many_models*' -exec ln -sfn -t "$2" {} +
 }
 
-# private_tree: makes $private/pg unless it is there; sets pg_config and pg_bin to the private ones.
-private_tree() {
-    find_private
-    local system_config=${PG_CONFIG:-/usr/lib/postgresql/$PG_MAJOR/bin/pg_config}
-    [ -x "$system_config" ] || system_config=$(command -v pg_config) || die "no pg_config; set PG_CONFIG"
-    local bin lib share libdir include server tree=$private/pg
+# private_copy TREE PG_CONFIG: makes TREE, a copy of that PostgreSQL, unless it is there; sets copy_bin to
+# its programs.
+private_copy() {
+    local tree=$1 system_config=$2
+    local bin lib share libdir include server stamp
     bin=$("$system_config" --bindir)
-    pg_config=$tree$bin/pg_config
-    pg_bin=$tree$bin
+    copy_bin=$tree$bin
 
-    local stamp
     lib=$("$system_config" --pkglibdir)
     share=$("$system_config" --sharedir)
     # Packages that came later (pg_cron, languages) belong into the copy too.
@@ -154,10 +151,20 @@ private_tree() {
         mkdir -p "$(dirname "$tree$server")"
         ln -sfn "$server" "$tree$server"
     fi
-    if [ "$("$pg_config" --pkglibdir) $("$pg_config" --sharedir)" != "$tree$lib $tree$share" ]; then
+    if [ "$("$copy_bin/pg_config" --pkglibdir) $("$copy_bin/pg_config" --sharedir)" != "$tree$lib $tree$share" ]; then
         die "the private copy in $tree does not find its own files; is this PostgreSQL relocatable?"
     fi
     echo "$stamp" >"$tree/stamp"
+}
+
+# private_tree: makes $private/pg unless it is there; sets pg_config and pg_bin to the private ones.
+private_tree() {
+    find_private
+    local system_config=${PG_CONFIG:-/usr/lib/postgresql/$PG_MAJOR/bin/pg_config}
+    [ -x "$system_config" ] || system_config=$(command -v pg_config) || die "no pg_config; set PG_CONFIG"
+    private_copy "$private/pg" "$system_config"
+    pg_bin=$copy_bin
+    pg_config=$pg_bin/pg_config
 }
 
 # --- Build ----------------------------------------------------------------------------------------
@@ -207,6 +214,20 @@ build_and_install() {
     build_with "$build/release" "-DPG_CONFIG=$pg_config" || exit 1
     cmake --install "$build/release" >>"$build/release/build.log" || exit 1
     release_lock build
+}
+
+# build_newer: the same for the PostgreSQL that MANY_NEW_PG_CONFIG names, in build/newer and $private/newer:
+# the target of the upgrade tests. Sets newer_bin to its programs; to nothing when none is named.
+build_newer() {
+    newer_bin=
+    [ -n "${MANY_NEW_PG_CONFIG:-}" ] || return 0
+    [ -x "$MANY_NEW_PG_CONFIG" ] || die "MANY_NEW_PG_CONFIG is not a program: $MANY_NEW_PG_CONFIG"
+    take_lock build
+    private_copy "$private/newer" "$MANY_NEW_PG_CONFIG"
+    build_with "$build/newer" "-DPG_CONFIG=$copy_bin/pg_config" -DMANY_TESTS=OFF || exit 1
+    cmake --install "$build/newer" >>"$build/newer/build.log" || exit 1
+    release_lock build
+    newer_bin=$copy_bin
 }
 
 module_is_built() { [ -e "$("$pg_config" --pkglibdir)/many_models.so" ]; }

@@ -14,7 +14,7 @@ use Time::HiRes qw(time usleep);
 
 our @EXPORT = qw(module_is_built start_node kill_server sql_error statement finish_statement
   wait_for_phase worker_pid temporary_files run_segments is_clean registry_state fingerprint
-  parallel_settings);
+  database_contents parallel_settings);
 
 # Whether the module is installed in the PostgreSQL that the tests run.
 sub module_is_built
@@ -218,6 +218,43 @@ sub registry_state
 			WHERE relnamespace IN ('public'::regnamespace, 'many_models'::regnamespace)
 			  AND relkind IN ('r', 'v', 'p') AND (relname LIKE '%\_models' OR relname LIKE '%store%')
 		ORDER BY 1, 2, 3, 4});
+}
+
+# database_contents(node, database): every relation of the schemas many_models and public with its rows,
+# and what belongs to them in the catalogs, a line each: to be compared with another database or server.
+# Without what versions of PostgreSQL have each in their way: the owner's own privileges, types of tables and arrays.
+sub database_contents
+{
+	my ($node, $database) = @_;
+	my $ours = q{IN ('public'::regnamespace, 'many_models'::regnamespace)};
+	my $relations = qq{FROM pg_class WHERE relnamespace $ours AND relkind IN ('r', 'p', 'v', 'm', 'S')};
+	my $settings = q{SET search_path = pg_catalog; SET TimeZone = 'UTC';};
+	my $rows = $node->safe_psql($database, $settings . q{
+		SELECT CASE WHEN relkind = 'S'
+			THEN format('SELECT %L, last_value || '' '' || is_called FROM %s', oid::regclass, oid::regclass)
+			ELSE format('SELECT %L, count(*) || '' rows '' || coalesce(md5(string_agg(t::text, chr(10) ORDER BY t::text COLLATE "C")), ''-'')'
+				' FROM %s AS t', oid::regclass, oid::regclass) END } . $relations);
+	my $catalogs = qq{
+		SELECT 'relation ' || oid::regclass, concat_ws(' ', relkind, relowner::regrole, relrowsecurity, relreplident, relispartition,
+				(SELECT array_agg(concat_ws(' ', a.grantee::regrole, a.privilege_type) ORDER BY a.grantee::regrole::text, a.privilege_type)
+					FROM aclexplode(relacl) AS a WHERE a.grantee <> relowner), pg_get_expr(relpartbound, oid), reloptions,
+				obj_description(oid, 'pg_class')) $relations
+		UNION ALL SELECT 'policy ' || tablename || ' ' || policyname, concat_ws(' ', roles, cmd, qual, with_check)
+			FROM pg_policies WHERE schemaname IN ('public', 'many_models')
+		UNION ALL SELECT 'index ' || indexname, indexdef FROM pg_indexes WHERE schemaname IN ('public', 'many_models')
+		UNION ALL SELECT 'function ' || oid::regprocedure, concat_ws(' ', proowner::regrole, provolatile, proparallel, proconfig,
+				(SELECT array_agg(a.grantee::regrole ORDER BY a.grantee::regrole::text) FROM aclexplode(proacl) AS a), obj_description(oid, 'pg_proc'))
+			FROM pg_proc WHERE pronamespace $ours
+		UNION ALL SELECT 'member ' || pg_describe_object(classid, objid, objsubid), deptype::text
+			FROM pg_depend WHERE refclassid = 'pg_extension'::regclass
+			  AND refobjid = (SELECT oid FROM pg_extension WHERE extname = 'many_models')
+			  AND NOT EXISTS (SELECT FROM pg_type AS t WHERE classid = 'pg_type'::regclass AND t.oid = objid
+				AND (typelem <> 0 OR typrelid IN (SELECT c.oid FROM pg_class AS c WHERE relkind <> 'c')))
+		UNION ALL SELECT 'extension', concat_ws(' ', extversion, extnamespace::regnamespace, extowner::regrole,
+				(SELECT array_agg(concat_ws(' ', c::regclass, w) ORDER BY c::regclass::text) FROM unnest(extconfig, extcondition) AS u (c, w)))
+			FROM pg_extension WHERE extname = 'many_models'};
+	return $node->safe_psql($database, "$settings SELECT * FROM ("
+		  . join("\nUNION ALL ", $catalogs, split /\n/, $rows) . ') AS c (what, is_so) ORDER BY what COLLATE "C"');
 }
 
 # SQL for a fingerprint of all that a run found out: keys, models bit by bit, failures.
