@@ -58,7 +58,14 @@ CREATE TABLE many_models.runs (
     into_table        text,
     details           jsonb NOT NULL DEFAULT '{}',
     extension_version text NOT NULL,
-    server_version    text NOT NULL
+    server_version    text NOT NULL,
+    -- Of the details, so that they have types and can be summed.
+    cpu_seconds       double precision GENERATED ALWAYS AS
+        ((details ->> 'cpu_seconds')::double precision) STORED,
+    peak_memory_bytes bigint GENERATED ALWAYS AS
+        (coalesce(details ->> 'peak_memory_bytes', details ->> 'peak_group_bytes')::bigint) STORED,
+    temp_bytes        bigint GENERATED ALWAYS AS ((details ->> 'temp_bytes')::bigint) STORED,
+    wal_bytes         bigint GENERATED ALWAYS AS ((details ->> 'wal_bytes')::bigint) STORED
 );
 CREATE INDEX runs_model_set_idx ON many_models.runs (model_set, kind, version);
 ALTER SEQUENCE many_models.run_id_seq OWNED BY many_models.runs.run_id;

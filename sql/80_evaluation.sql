@@ -22,6 +22,11 @@ CREATE FUNCTION many_models.model_reference(
 COMMENT ON FUNCTION many_models.model_reference(many_models.model) IS
     'the error that later errors are compared with: of the holdout, else of cross-validation (cv), else the residual standard deviation (fit)';
 
+CREATE FUNCTION many_models.model_checksum(model many_models.model) RETURNS bigint
+    AS 'MODULE_PATHNAME', 'many_model_checksum' LANGUAGE C IMMUTABLE STRICT PARALLEL SAFE;
+COMMENT ON FUNCTION many_models.model_checksum(many_models.model) IS
+    'the checksum in a model''s head: a model that is carried forward or promoted keeps it';
+
 CREATE FUNCTION many_models.feature_shift(
     model    many_models.model,
     features text[],
@@ -134,6 +139,7 @@ CREATE TABLE many_models.evaluations (
     period_start         timestamp,
     model_version        integer,
     model_id             bigint,
+    model_checksum       bigint,
     n_predictions        bigint NOT NULL,
     n_rows               bigint NOT NULL,
     n_without_actual     bigint NOT NULL,
@@ -165,6 +171,8 @@ COMMENT ON COLUMN many_models.evaluations.period_start IS
 COMMENT ON COLUMN many_models.evaluations.model_version IS
     'version of the model that predicted; NULL where the group had none';
 COMMENT ON COLUMN many_models.evaluations.model_id IS 'the model, as in models, unless it was dropped since';
+COMMENT ON COLUMN many_models.evaluations.model_checksum IS
+    'model_checksum of the model: by it drift knows the model in later versions that carried it forward';
 COMMENT ON COLUMN many_models.evaluations.n_predictions IS
     'rows of predictions: n_rows + n_without_actual + n_without_prediction';
 COMMENT ON COLUMN many_models.evaluations.n_rows IS 'predictions with an actual, which the metrics are of';
@@ -275,7 +283,7 @@ WITH newest AS (
                        ORDER BY e.period_start DESC LIMIT n.periods) AS p ON true
     GROUP BY n.model_set, n.period
 ), recent AS (
-    SELECT e.model_set, e.model_id,
+    SELECT e.model_set, e.key_hash, e.partition_key, e.model_checksum,
            min(e.period_start) AS first_period,
            max(e.period_start) AS last_period,
            sum(e.n_rows)::bigint AS n_rows,
@@ -292,18 +300,25 @@ WITH newest AS (
     JOIN since AS w ON w.model_set = e.model_set AND w.period IS NOT DISTINCT FROM e.period
         AND (e.period IS NULL OR e.period_start >= w.period_start)
     WHERE e.n_rows > 0 AND e.rmse < 1e150
-    GROUP BY e.model_set, e.model_id
+    GROUP BY e.model_set, e.key_hash, e.partition_key, e.model_checksum
+), models AS (
+    -- The models in use.
+    SELECT n.model_set, n.version, m.model_id, m.key_hash, m.partition_key,
+           many_models.model_checksum(m.model) AS checksum
+    FROM newest AS n
+    JOIN many_models.model_store AS m ON m.run_id = n.run_id AND m.storage = n.storage
 ), measured AS (
-    SELECT n.model_set, n.version, m.model_id, m.partition_key, n.period,
+    SELECT m.model_set, m.version, m.model_id, m.partition_key, n.period,
            r.first_period, r.last_period, r.n_rows, r.rmse, r.bias, r.coverage,
            r.reference, r.reference_rmse, r.reference_rows,
            CASE WHEN r.reference_rmse > 0 THEN r.rmse / r.reference_rmse END AS error_ratio,
            CASE WHEN r.reference_rows > 0
                THEN exp(2.3263::double precision * sqrt(0.5 / r.n_rows::double precision + 0.5 / r.reference_rows::double precision)) END AS error_noise,
            n.error_threshold, r.psi, r.psi_feature, r.psi_noise, n.psi_threshold
-    FROM newest AS n
-    JOIN many_models.model_store AS m ON m.run_id = n.run_id AND m.storage = n.storage
-    LEFT JOIN recent AS r ON r.model_set = n.model_set AND r.model_id = m.model_id
+    FROM models AS m
+    JOIN newest AS n ON n.model_set = m.model_set
+    LEFT JOIN recent AS r ON r.model_set = m.model_set AND r.key_hash = m.key_hash
+        AND r.model_checksum = m.checksum AND r.partition_key = m.partition_key
 )
 SELECT d.*,
        coalesce(d.error_ratio > greatest(d.error_threshold, d.error_noise) AND d.error_threshold IS NOT NULL, false) AS error_drifted,

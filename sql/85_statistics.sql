@@ -1,15 +1,5 @@
 -- What runs used, cumulative counters per model set, and events.
 
--- Columns of what a run's details say, so that they have types and can be summed.
-ALTER TABLE many_models.runs
-    ADD COLUMN cpu_seconds double precision
-        GENERATED ALWAYS AS ((details ->> 'cpu_seconds')::double precision) STORED,
-    ADD COLUMN peak_memory_bytes bigint
-        GENERATED ALWAYS AS (coalesce(details ->> 'peak_memory_bytes', details ->> 'peak_group_bytes')::bigint) STORED,
-    ADD COLUMN temp_bytes bigint
-        GENERATED ALWAYS AS ((details ->> 'temp_bytes')::bigint) STORED,
-    ADD COLUMN wal_bytes bigint
-        GENERATED ALWAYS AS ((details ->> 'wal_bytes')::bigint) STORED;
 COMMENT ON COLUMN many_models.runs.cpu_seconds IS
     'CPU time of the run, user and system, of the session and all workers';
 COMMENT ON COLUMN many_models.runs.peak_memory_bytes IS

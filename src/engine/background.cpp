@@ -17,6 +17,7 @@ extern "C" {
 }
 
 #include "pg/session_settings.h"
+#include "registry/notify.h"
 
 namespace many::engine {
 
@@ -128,6 +129,12 @@ void settle_error(const BackgroundRow* row, const ErrorData* error, Wish wish) {
     } else {
         write_failure(row->run_id, interrupted ? "cancelled" : "failed", error);
         drop_partial_results(row->run_id, row->model_set);
+        registry::notify_event(
+            "run_failed", row->model_set,
+            psprintf("\"run_id\": " INT64_FORMAT
+                     ", \"kind\": \"%s\", \"status\": \"%s\", \"sqlstate\": \"%s\"",
+                     row->run_id, row->scores ? "score" : "train",
+                     interrupted ? "cancelled" : "failed", unpack_sql_state(error->sqlerrcode)));
     }
     end_step();
 }

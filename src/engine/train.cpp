@@ -93,10 +93,10 @@ void create_segment(Run* run, const char* model_set, int64 run_id, int workers) 
     segment->only_offset = (uint32)(head + MAXALIGN(spec->bytes));
     segment->n_only = run->n_only;
     if (only_bytes > 0) memcpy((char*)segment + segment->only_offset, run->only, only_bytes);
-    for (auto* counter : {&segment->rows_read, &segment->rows_skipped, &segment->bytes_exchanged,
-                          &segment->groups_trained, &segment->groups_failed,
-                          &segment->groups_skipped, &segment->peak_bytes, &segment->worker_cpu_us,
-                          &segment->worker_temp_bytes})
+    for (auto* counter :
+         {&segment->rows_read, &segment->rows_skipped, &segment->bytes_exchanged,
+          &segment->groups_trained, &segment->groups_failed, &segment->groups_skipped,
+          &segment->peak_bytes, &segment->worker_cpu_us, &segment->worker_temp_bytes})
         pg_atomic_init_u64(counter, 0);
     for (auto& bytes : segment->bucket_bytes) pg_atomic_init_u64(&bytes, 0);
     pg_atomic_init_u32(&segment->phase, (uint32)Phase::starting);

@@ -58,8 +58,8 @@ struct Accuracy {
 static_assert(sizeof(Accuracy) % 8 == 0);
 
 [[noreturn]] void raise_bad_state(const char* name) {
-    ereport(ERROR,
-            (errcode(ERRCODE_DATA_CORRUPTED), errmsg("invalid state of aggregate %s", name)));
+    ereport(ERROR, (errcode(ERRCODE_INVALID_PARAMETER_VALUE),
+                    errmsg("the value is no state of the aggregate %s", name)));
     pg_unreachable();
 }
 

@@ -12,7 +12,6 @@
 #include "serving/evaluate_store.h"
 
 extern "C" {
-#include "commands/sequence.h"
 #include "tcop/utility.h"
 }
 
@@ -233,8 +232,7 @@ void evaluate(const EvaluateArguments* a, EvaluateSpec* spec, EvaluateRun* run) 
     describe_evaluation(spec, a->id_columns, a->n_id_columns);
     EvaluateStore* store = make_evaluate_store(spec);
     read_evaluation(store, many_max_workers, &run->totals);
-    run->run_id = nextval_internal(
-        get_relname_relid("run_id_seq", get_namespace_oid("many_models", false)), false);
+    run->run_id = registry::new_run_id();
     registry::RegistryRights rights;
     registry::enter_registry(&rights);
     write_evaluation(store, run->run_id, &run->totals);

@@ -265,12 +265,14 @@ constexpr const char* kDelete =
 // runs that had these features
 constexpr const char* kInsert =
     "INSERT INTO many_models.evaluations (run_id, model_set, partition_key, key_hash, period, "
-    "period_start, model_version, model_id, n_predictions, n_rows, n_without_actual, "
-    "n_without_prediction, n_not_scored, rmse, mae, mape, smape, r2, bias, coverage, reference, "
+    "period_start, model_version, model_id, model_checksum, n_predictions, n_rows, "
+    "n_without_actual, n_without_prediction, n_not_scored, rmse, mae, mape, smape, r2, bias, "
+    "coverage, reference, "
     "reference_rmse, reference_rows, psi, psi_feature, psi_noise) "
     "SELECT $3, $1, coalesce(m.partition_key, r.partition_key), r.key_hash, $2, r.period_start, "
-    "r.model_version, r.model_id, r.n_predictions, r.n_rows, r.n_without_actual, "
-    "r.n_without_prediction, r.not_scored, r.rmse, r.mae, r.mape, r.smape, r.r2, r.bias, "
+    "r.model_version, r.model_id, many_models.model_checksum(m.model), r.n_predictions, r.n_rows, "
+    "r.n_without_actual, r.n_without_prediction, r.not_scored, r.rmse, r.mae, r.mape, r.smape, "
+    "r.r2, r.bias, "
     "r.coverage, b.reference, b.rmse, b.n_rows, s.psi, s.feature, s.noise "
     "FROM (SELECT q.*, (sum(q.n_not_scored) OVER (PARTITION BY q.key_hash, q.partition_key, "
     "q.period_start))::bigint AS not_scored FROM many_models_results AS q) AS r "

@@ -2,6 +2,7 @@
 //
 //   model_moments   mean and standard deviation of every term
 //   model_reference the error that errors to come are compared with
+//   model_checksum  what tells models apart, wherever their copies are
 //   feature_shift   the population stability index of the feature that moved most; called by
 //                   evaluate_many_models for every group and period
 #include "core/codec/linear_model.h"
@@ -163,6 +164,7 @@ extern "C" {
 
 PG_FUNCTION_INFO_V1(many_model_moments);
 PG_FUNCTION_INFO_V1(many_model_reference);
+PG_FUNCTION_INFO_V1(many_model_checksum);
 PG_FUNCTION_INFO_V1(many_feature_shift);
 
 // model, features text[] -> (term, mean, sd)
@@ -220,6 +222,16 @@ Datum many_model_reference(PG_FUNCTION_ARGS) {
         }
     }
     PG_RETURN_DATUM(HeapTupleGetDatum(heap_form_tuple(BlessTupleDesc(descriptor), values, nulls)));
+}
+
+// The checksum in the head of a model; NULL for an error value.
+Datum many_model_checksum(PG_FUNCTION_ARGS) {
+    const auto* head = PG_DETOAST_DATUM_SLICE(PG_GETARG_DATUM(0), 0, 16);
+    const char* bytes = VARDATA_ANY(head);
+    uint32 checksum = 0;
+    if (VARSIZE_ANY_EXHDR(head) < 16 || memcmp(bytes, "MMLM", 4) != 0) PG_RETURN_NULL();
+    memcpy(&checksum, bytes + 12, sizeof checksum);
+    PG_RETURN_INT64(static_cast<int64>(checksum));
 }
 
 // model, features text[], left_out text[], numbers float8[], levels jsonb -> (psi, feature, noise)

@@ -135,6 +135,14 @@ SELECT error_of(s) FROM (VALUES (1, $$SELECT many_models.set_drift_threshold('ev
     (3, $$SELECT many_models.set_drift_threshold('ev', 'NaN')$$), (4, $$SELECT many_models.set_drift_threshold('ev', periods => 0)$$),
     (5, $$SELECT many_models.set_drift_threshold('ev', periods => NULL)$$), (6, $$SELECT many_models.set_drift_threshold(NULL)$$), (7, $$SELECT many_models.set_drift_threshold('nowhere')$$)) AS v (i, s) ORDER BY i;
 
+-- A version that carries models forward, or trains them again to the same: they keep what is known of them.
+SELECT version, trained FROM many_models.refresh_many_models('ev', 'drifted');
+SELECT details -> 'carried' AS carried, details -> 'trained_again' AS again FROM many_models.runs WHERE model_set = 'ev' AND kind = 'train' AND version = 2;
+SELECT partition_key, version, n_rows, drifted FROM many_models.drift WHERE model_set = 'ev' ORDER BY partition_key;
+SELECT count(DISTINCT many_models.model_checksum(m.model)) AS checksums, count(*) AS models FROM many_models.model_store AS m JOIN many_models.runs USING (run_id)
+WHERE model_set = 'ev' AND partition_key = '{"shop": 1}';
+SELECT many_models.model_checksum(many_models.fit(NULL, 1, ARRAY[1, 2])) IS NULL AS of_an_error, many_models.model_checksum(NULL);
+
 -- A new version: its predictions are judged, those of the one before stay as they were.
 SELECT version FROM many_models.train_many_models('ev', 'SELECT * FROM sold WHERE day < ''2025-12-01''');
 SELECT partition_key, version, n_rows, drifted FROM many_models.drift WHERE model_set = 'ev' ORDER BY partition_key;
@@ -151,7 +159,7 @@ FROM many_models.runs WHERE model_set = 'ev' AND kind = 'train' LIMIT 1;
 -- Scored twice: the latest prediction of a row counts, once.
 SELECT rows_read FROM many_models.score_many_models('ev', 'SELECT * FROM sold WHERE day >= ''2025-12-15''');
 SELECT summary(many_models.evaluate_many_models('ev', 'sold', options => '{"since": "2025-12-01"}'));
-SELECT sum(n_rows) FROM many_models.evaluations WHERE model_set = 'ev' AND period = 'month' AND period_start = '2025-12-01' AND model_version = 2;
+SELECT sum(n_rows) FROM many_models.evaluations WHERE model_set = 'ev' AND period = 'month' AND period_start = '2025-12-01' AND model_version = 3;
 
 -- Ids that do not tell rows apart.
 SELECT error_of($$SELECT many_models.evaluate_many_models('ev', 'SELECT * FROM sold UNION ALL SELECT * FROM sold WHERE shop = 1 AND day = ''2025-12-24''')$$);

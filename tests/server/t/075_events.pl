@@ -77,6 +77,17 @@ $node->safe_psql('postgres', "$on SELECT many_models.set_drift_threshold('sales 
 	SELECT FROM many_models.evaluate_many_models('sales \"7\"', 't', period => 'week')");
 is(scalar(heard()), 0, 'without drift there is none');
 
+# A background run: its end, good or bad, with the settings of the session that started it.
+my $failing = $node->safe_psql('postgres', "$on SELECT many_models.start_training('failing', 'SELECT g, 1 / (2400 - row_number() OVER ()) AS x, y FROM t', '{g}', 'y', '{x}')");
+$failing = (split /\n/, $failing)[-1];
+$node->poll_query_until('postgres', "SELECT status = 'failed' FROM many_models.background_runs WHERE run_id = $failing") or die 'it did not fail';
+is_deeply([ heard() ], [ { event => 'run_failed', model_set => 'failing', run_id => $failing, kind => 'train', status => 'failed', sqlstate => '22012' } ],
+	'a background run that fails');
+my $good = $node->safe_psql('postgres', "$on SELECT many_models.start_training('good', 'SELECT * FROM t WHERE g > 5', '{g}', 'y', '{x}')");
+$node->poll_query_until('postgres', "SELECT status = 'succeeded' FROM many_models.background_runs WHERE run_id = $good") or die 'it did not succeed';
+is(join(' ', map { "$_->{event} $_->{run_id} $_->{groups}" } heard()), "run_finished $good 14", 'and one that ends well');
+is($node->safe_psql('postgres', "SELECT cpu_seconds > 0, wal_bytes > 0, temp_bytes >= 0 FROM many_models.runs WHERE run_id = $good"), 't|t|t', 'which counted what it used');
+
 # The function for the extension's own use: details join in; what is too long for a payload is left out.
 $node->safe_psql('postgres', qq{$on SELECT many_models.notify_event('promoted', 's', '{"groups": 7, "rule": "a \\" b"}');
 	SELECT many_models.notify_event('long', 's', jsonb_build_object('text', repeat('x', 9000)));
