@@ -57,12 +57,28 @@ void fit(benchmark::State& state) {
     LinearSolver solver;
     LinearFit out;
     LinearOptions options;
-    options.condition_number = state.range(1) != 0;
+    options.inference = state.range(1) != 0;
     for (auto _ : state) {
         benchmark::DoNotOptimize(solver.fit(moments.data(), p, options, nullptr, 0, {}, out));
     }
 }
 BENCHMARK(fit)->Args({2, 1})->Args({8, 1})->Args({8, 0})->Args({20, 1});
+
+// A group as a run trains it: the training split's fit, the final fit, the model's bytes.
+void train_group(benchmark::State& state) {
+    const int p = static_cast<int>(state.range(0));
+    const std::vector<double> moments = make_moments(make_rows(1000, p), p);
+    TrainSpec spec;
+    spec.n_features = p;
+    GroupTrainer trainer(spec);
+    std::vector<double> holdout(trainer.holdout_doubles());
+    GroupResult result;
+    for (auto _ : state) {
+        benchmark::DoNotOptimize(trainer.prepare_holdout(moments.data(), {}, {}, holdout.data()));
+        trainer.finish(moments.data(), holdout.data(), {}, {}, result);
+    }
+}
+BENCHMARK(train_group)->Arg(2)->Arg(8)->Arg(20);
 
 void evaluate_holdout(benchmark::State& state) {
     const int p = static_cast<int>(state.range(0));

@@ -170,8 +170,8 @@ Datum many_model_statistic(PG_FUNCTION_ARGS) {
     core::LinearModelView view;
     if (!open_model_value(PG_GETARG_DATUM(0), &bytes, &view)) PG_RETURN_NULL();
     const char* name = text_to_cstring(PG_GETARG_TEXT_PP(1));
-    const core::FitStatistics s = core::fit_statistics(
-        view.n_rows(), view.df_residual(), view.rss(), view.tss(), view.has_intercept());
+    const core::FitStatistics s = core::fit_statistics(view.n_rows(), view.df_residual(),
+                                                       view.rss(), view.r2(), view.has_intercept());
     const NamedValue values[] = {
         {"n_rows", view.n_rows()},
         {"n_parameters", s.n_parameters},

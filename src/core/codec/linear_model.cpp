@@ -30,6 +30,7 @@ enum Scalar {
     kDf,
     kRss,
     kTss,
+    kR2,
     kSigma,
     kLambda,
     kAlpha,
@@ -214,6 +215,7 @@ void encode_model(const ModelParts& parts, std::vector<unsigned char>& bytes) {
                                       fit.df_residual,
                                       fit.rss,
                                       fit.tss,
+                                      fit.r2,
                                       fit.sigma,
                                       fit.lambda,
                                       fit.alpha,
@@ -301,6 +303,7 @@ MANY_SCALAR(n_rows, kRows)
 MANY_SCALAR(df_residual, kDf)
 MANY_SCALAR(rss, kRss)
 MANY_SCALAR(tss, kTss)
+MANY_SCALAR(r2, kR2)
 MANY_SCALAR(sigma, kSigma)
 MANY_SCALAR(lambda, kLambda)
 MANY_SCALAR(alpha, kAlpha)

@@ -105,6 +105,7 @@ class LinearModelView {
     [[nodiscard]] double df_residual() const noexcept;
     [[nodiscard]] double rss() const noexcept;
     [[nodiscard]] double tss() const noexcept;
+    [[nodiscard]] double r2() const noexcept;
     [[nodiscard]] double sigma() const noexcept;
     [[nodiscard]] double lambda() const noexcept;
     [[nodiscard]] double alpha() const noexcept;

@@ -57,7 +57,7 @@ void LinearSolver::Workspace::add_fold_errors(const ScaledGram& g, const double*
     const double back = 1.0 / g.unit[p];
     out.n += n;
     out.error -= error.value() * back;
-    out.square += std::max(0.0, residual_square(products.data(), g.p, b)) * back * back;
+    out.square += std::max(0.0, residual_square(products, b, form).value()) * back * back;
 }
 
 // All models of the path on one split; false: the training part allows no fit.
@@ -68,13 +68,11 @@ FitStatus LinearSolver::Workspace::evaluate_split(const LinearOptions& options, 
     coefficient.assign(p, 0.0);
     *evaluated = false;
     if (options.algorithm == Algorithm::linear_regression) {
-        bool in_wide = false;
-        if (const FitStatus s = least_squares(g, stop, &in_wide); s != FitStatus::ok) return s;
-        if (!((in_wide ? wide.df : narrow.df) > 0)) return FitStatus::ok;
-        for (std::size_t j = 0; j < p; ++j) {
-            coefficient[j] = in_wide ? wide.coefficient[j].value() : narrow.coefficient[j].value();
+        if (const FitStatus s = least_squares(g, Task::coefficients, stop); s != FitStatus::ok) {
+            return s;
         }
-        add_fold_errors(g, coefficient.data(), n_test, fold_sums[0]);
+        if (!(solved.df > 0)) return FitStatus::ok;
+        add_fold_errors(g, solved.coefficient.data(), n_test, fold_sums[0]);
         *evaluated = true;
         return FitStatus::ok;
     }
@@ -124,8 +122,6 @@ FitStatus LinearSolver::Workspace::cross_validate(const double* moments, int p,
     fold_moments.resize(layout.doubles());
     pooled.resize(layout.doubles());
     moments_clear(pooled.data(), layout);
-    products.resize(packed(p, p) + 1);
-    sums.resize(static_cast<std::size_t>(p) + 1);
     for (int i = 0; i < n_splits; ++i) {
         const double* test = tests + static_cast<std::size_t>(i) * layout.doubles();
         const double* train = fold_moments.data();
@@ -140,7 +136,7 @@ FitStatus LinearSolver::Workspace::cross_validate(const double* moments, int p,
         FitStatus s = build_gram(train, p, options.fit_intercept, stop, fold_gram);
         if (s != FitStatus::ok) return s;
         if (fold_gram.is_constant(p)) continue;
-        shifted_products(test, fold_gram, products.data(), sums.data());
+        shifted_products(test, fold_gram, products, sums);
         bool evaluated = false;
         s = evaluate_split(options, n_test, stop, &evaluated);
         if (s != FitStatus::ok) return s;

@@ -94,7 +94,7 @@ FitStatus GroupTrainer::prepare_holdout(const double* moments, const GroupOption
     const bool folds = options.linear.lambda_auto && m.spec.cv_folds > 1 &&
                        options.linear.algorithm != Algorithm::linear_regression;
     LinearOptions linear = options.linear;
-    linear.condition_number = false;  // of this fit only predictions are asked
+    linear.inference = false;  // of this fit only predictions are asked
     const FitStatus s = m.solver.fit(total, m.spec.n_features, linear, folds ? moments : nullptr,
                                      folds ? m.spec.cv_folds : 0, stop, m.fit);
     std::memset(state, 0, holdout_doubles() * sizeof(double));
@@ -201,10 +201,9 @@ void GroupTrainer::Impl::encode(const SplitMetrics& holdout, const SplitMetrics*
     parts.train = in_sample != nullptr ? *in_sample : no_metrics();
     parts.train.n_rows = fit.n_rows;
     parts.train.rmse = std::sqrt(fit.rss / fit.n_rows);
+    parts.train.r2 = fit.r2_about_mean;  // as for the other splits
     parts.train.bias = 0;
-    double spread = fit.tss;
-    if (!fit.has_intercept) {  // r2 of a split is about the mean, as for the other splits
-        spread = target_spread(moments, fit.p);
+    if (!fit.has_intercept) {
         double bias = -column_sum(moments, fit.p, fit.p);
         for (int j = 0; j < fit.p; ++j) {
             const double b = fit.coefficient[std::size_t(j)];
@@ -212,7 +211,6 @@ void GroupTrainer::Impl::encode(const SplitMetrics& holdout, const SplitMetrics*
         }
         parts.train.bias = bias / fit.n_rows;
     }
-    parts.train.r2 = spread > 0 ? 1 - fit.rss / spread : std::nan("");
     if (row_design != nullptr) {
         parts.imputed = spec.null_policy == NullPolicy::impute_mean;
         if (parts.imputed) parts.feature_means = row_design->feature_means();

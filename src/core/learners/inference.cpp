@@ -50,14 +50,16 @@ CoefficientInference infer(double estimate, double std_error, double df_residual
     return r;
 }
 
-FitStatistics fit_statistics(double n_rows, double df_residual, double rss, double tss,
+FitStatistics fit_statistics(double n_rows, double df_residual, double rss, double r2,
                              bool has_intercept) noexcept {
     FitStatistics s{};
     s.n_parameters = n_rows - df_residual;
     s.deviance = rss;
-    s.r2 = tss > 0 ? 1 - rss / tss : kNaN;
+    s.r2 = r2;
+    // 1 - (1 - r2) df_total / df_residual, without the rounding of 1 - r2.
     const double df_total = n_rows - (has_intercept ? 1 : 0);
-    s.adj_r2 = df_residual > 0 ? 1 - (1 - s.r2) * (df_total / df_residual) : kNaN;
+    const double excess = std::fma(r2, df_total, df_residual - df_total);
+    s.adj_r2 = df_residual > 0 ? excess / df_residual : kNaN;
     s.log_likelihood =
         -0.5 * n_rows * (std::log(2 * std::numbers::pi) + std::log(rss / n_rows) + 1);
     s.aic = -2 * s.log_likelihood + 2 * (s.n_parameters + 1);

@@ -17,6 +17,7 @@ namespace {
 constexpr double kDrop2 = LinearSolver::kCollinear * LinearSolver::kCollinear;
 // Below this share of the total, double-double has no digits of the residuals left to round.
 constexpr double kWideResidual = 1e-12;
+constexpr double kNaN = std::numeric_limits<double>::quiet_NaN();
 
 void check_options(int p, const LinearOptions& o, bool has_folds) {
     const auto reject = [](const char* what) { throw Error(ErrorKind::invalid_argument, what); };
@@ -36,29 +37,34 @@ LinearOptions resolved(LinearOptions o) {
     return o;
 }
 
-template <class W>
-void unscale(const ScaledGram& g, const Cholesky<W>& c, LinearFit& out) {
+void unscale(const ScaledGram& g, const Cholesky& c, bool inference, LinearFit& out) {
     const std::size_t p = static_cast<std::size_t>(g.p);
     const double target = 1.0 / g.unit[p];  // powers of two: exact
     out.rank = c.rank;
     out.df_residual = c.df;
-    out.rss = c.rss.value() * target * target;
-    out.sigma = c.sigma * target;
-    out.intercept = c.intercept.value() * target;
-    out.intercept_std_error = c.intercept_std_error * target;
+    out.rss = c.rss * target * target;
+    out.intercept = c.intercept * target;
     out.coefficient.resize(p);
+    for (std::size_t j = 0; j < p; ++j) {
+        out.coefficient[j] = c.kept[j] != 0 ? c.coefficient[j] * g.unit[j] * target : kNaN;
+    }
+    out.r2 = out.r2_about_mean = out.sigma = out.intercept_std_error = kNaN;
+    if (!inference) {
+        out.std_error.assign(p, kNaN);
+        out.inverse_factor.clear();
+        return;
+    }
+    out.r2 = c.r2;
+    out.r2_about_mean = c.r2_about_mean;
+    out.sigma = c.sigma * target;
+    out.intercept_std_error = c.intercept_std_error * target;
     out.std_error.resize(p);
     out.inverse_factor.resize(p * (p + 1) / 2);
-    for (std::size_t j = 0; j < p; ++j) {
-        const double b = c.coefficient[j].value() * g.unit[j] * target;
-        out.coefficient[j] = c.kept[j] ? b : std::numeric_limits<double>::quiet_NaN();
-        out.std_error[j] = c.std_error[j] * g.unit[j] * target;
-    }
-    std::size_t at = 0;
+    double* factor = out.inverse_factor.data();
     for (std::size_t i = 0; i < p; ++i) {
-        for (std::size_t j = 0; j <= i; ++j, ++at) {
-            out.inverse_factor[at] = c.inverse_factor[at] * g.unit[j];
-        }
+        out.std_error[i] = c.std_error[i] * g.unit[i] * target;
+        const double* row = c.factor_row(static_cast<int>(i)) + 1;
+        for (std::size_t j = 0; j <= i; ++j) *factor++ = row[j] * g.unit[j];
     }
 }
 
@@ -75,106 +81,25 @@ FitStatus StopSignal::poll() const noexcept {
     return FitStatus::ok;
 }
 
-FitStatus LinearSolver::Workspace::least_squares(const ScaledGram& g, const StopSignal& stop,
-                                                 bool* in_wide) {
-    *in_wide = false;
-    if (const FitStatus s = solve_cholesky(g, nullptr, kDrop2, stop, narrow); s != FitStatus::ok) {
+FitStatus LinearSolver::Workspace::least_squares(const ScaledGram& g, Task task,
+                                                 const StopSignal& stop) {
+    const FitStatus s =
+        solve_cholesky(g, nullptr, kDrop2, Precision::double_double, task, stop, solved);
+    if (s != FitStatus::ok ||
+        (!solved.dropped_variable && solved.condition_bound <= kWideCondition &&
+         (solved.rss > kWideResidual * g.square[static_cast<std::size_t>(g.p)] ||
+          solved.df <= 0))) {
         return s;
     }
-    const double total = g.at(g.p, g.p).value();
-    if (!narrow.dropped_variable && narrow.condition_bound <= kWideCondition &&
-        (narrow.rss.value() > kWideResidual * total || narrow.df <= 0)) {
-        return FitStatus::ok;
-    }
-    *in_wide = true;
-    return solve_cholesky(g, nullptr, kDrop2, stop, wide);
+    return solve_cholesky(g, nullptr, kDrop2, Precision::triple_double, task, stop, solved);
 }
 
-// kappa([1 X] with unit columns)^2 = largest eigenvalue of G times that of G^-1, where
-// G^-1 = F'F with F = [1/sqrt n, 0; -D^-1/2 U mean, D^-1/2 U] and columns scaled by their norms.
-template <class W>
-FitStatus LinearSolver::Workspace::condition_number(const ScaledGram& g, const Cholesky<W>& c,
-                                                    const StopSignal& stop, double* result) {
-    const int first = g.centred ? 1 : 0;
-    const int k = c.rank + first;
-    *result = 1;
-    if (k <= 1) return FitStatus::ok;
-    FitStatus status = FitStatus::ok;
-    const std::size_t kk = static_cast<std::size_t>(k);
-    design.assign(kk * kk, 0.0);
-    root.assign(kk * kk, 0.0);
-    transformed.resize(kk);
-    const double root_n = std::sqrt(g.n);
-    if (g.centred) design[0] = root[0] = 1;
-    int r = first;
-    for (int i = 0; i < g.p; ++i) {
-        const std::size_t si = static_cast<std::size_t>(i);
-        if (!c.kept[si]) continue;
-        const double norm_i = std::sqrt(g.norm2[si]);
-        const double mean_i = g.centred ? g.mean[si].value() : 0.0;
-        double* row = design.data() + static_cast<std::size_t>(r) * kk;
-        double* root_row = root.data() + static_cast<std::size_t>(r) * kk;
-        if (g.centred) {
-            row[0] = design[static_cast<std::size_t>(r)] = root_n * mean_i / norm_i;
-            root_row[0] = -c.projected[si].value() * std::sqrt(c.inverse[si].value()) * root_n;
-        }
-        int s = first;
-        for (int j = 0; j <= i; ++j) {
-            const std::size_t sj = static_cast<std::size_t>(j);
-            if (!c.kept[sj]) continue;
-            const double norm_j = std::sqrt(g.norm2[sj]);
-            const double mean_j = g.centred ? g.mean[sj].value() : 0.0;
-            const double product = g.at(i, j).value() + g.n * mean_i * mean_j;
-            row[s] = design[static_cast<std::size_t>(s) * kk + static_cast<std::size_t>(r)] =
-                product / (norm_i * norm_j);
-            root_row[s] = c.inverse_factor[packed(i, j)] * norm_j;
-            ++s;
-        }
-        ++r;
-    }
-    const double top = largest(k, [&](const double* in, double* out) {
-        for (std::size_t i = 0; i < kk; ++i) {
-            const double* row = design.data() + i * kk;
-            double sum = 0;
-            for (std::size_t j = 0; j < kk; ++j) sum += row[j] * in[j];
-            out[i] = sum;
-        }
-        status = stop.poll();
-        return status == FitStatus::ok;
-    });
-    if (status != FitStatus::ok) return status;
-    const double inverse_top = largest(k, [&](const double* in, double* out) {
-        for (std::size_t i = 0; i < kk; ++i) out[i] = 0;
-        for (std::size_t i = 0; i < kk; ++i) {
-            const double* row = root.data() + i * kk;
-            double sum = 0;
-            for (std::size_t j = 0; j <= i; ++j) sum += row[j] * in[j];
-            for (std::size_t j = 0; j <= i; ++j) out[j] += sum * row[j];
-        }
-        status = stop.poll();
-        return status == FitStatus::ok;
-    });
-    *result = std::sqrt(std::fmax(1.0, top * inverse_top));
-    return status;
+FitStatus LinearSolver::Workspace::fit_ols(bool inference, const StopSignal& stop, LinearFit& out) {
+    const Task task = inference ? Task::inference : Task::coefficients;
+    if (const FitStatus s = least_squares(gram, task, stop); s != FitStatus::ok) return s;
+    unscale(gram, solved, inference, out);
+    return inference ? condition.compute(gram, solved, stop, &out.condition_number) : FitStatus::ok;
 }
-
-FitStatus LinearSolver::Workspace::fit_ols(const StopSignal& stop, LinearFit& out) {
-    bool in_wide = false;
-    if (const FitStatus s = least_squares(gram, stop, &in_wide); s != FitStatus::ok) return s;
-    out.condition_number = 1;
-    if (in_wide) {
-        unscale(gram, wide, out);
-        if (!wants_condition) return FitStatus::ok;
-        return condition_number(gram, wide, stop, &out.condition_number);
-    }
-    unscale(gram, narrow, out);
-    if (!wants_condition) return FitStatus::ok;
-    return condition_number(gram, narrow, stop, &out.condition_number);
-}
-
-template FitStatus LinearSolver::Workspace::condition_number(const ScaledGram&,
-                                                             const Cholesky<DoubleDouble>&,
-                                                             const StopSignal&, double*);
 
 LinearSolver::LinearSolver() : workspace_(new Workspace) {}
 LinearSolver::~LinearSolver() {
@@ -194,7 +119,6 @@ FitStatus LinearSolver::fit_splits(const double* moments, int p, const LinearOpt
     const bool has_splits = tests != nullptr && n_splits >= (trains != nullptr ? 1 : 2);
     check_options(p, options, has_splits);
     Workspace& w = *workspace_;
-    w.wants_condition = options.condition_number;
     const std::size_t sp = static_cast<std::size_t>(p);
     const double n = moments_count(moments);
     if (!(n >= 1)) return std::isnan(n) ? FitStatus::not_finite : FitStatus::too_few_rows;
@@ -211,7 +135,7 @@ FitStatus LinearSolver::fit_splits(const double* moments, int p, const LinearOpt
     out.n_rows = n;
     out.lambda = out.alpha = 0;
     const double target = 1.0 / w.gram.unit[sp];
-    out.tss = w.gram.at(p, p).value() * target * target;
+    out.tss = w.gram.square[sp] * target * target;
     out.target_mean = options.fit_intercept ? w.gram.mean[sp].value() * target : 0.0;
     out.mean.resize(sp);
     out.location.resize(sp);
@@ -221,6 +145,7 @@ FitStatus LinearSolver::fit_splits(const double* moments, int p, const LinearOpt
         out.mean[j] = options.fit_intercept ? out.location[j] : 0.0;
         out.spread[j] = std::sqrt(std::fmax(w.gram.spread[j].value(), 0.0) / n) / w.gram.unit[j];
     }
+    out.condition_number = 1;
     out.cv = no_metrics();
     double lambda = options.lambda;
     if (has_splits) {
@@ -228,7 +153,7 @@ FitStatus LinearSolver::fit_splits(const double* moments, int p, const LinearOpt
             w.cross_validate(moments, p, options, trains, tests, n_splits, stop, &lambda, &out.cv);
         if (s != FitStatus::ok) return s;
     }
-    if (ols) return w.fit_ols(stop, out);
+    if (ols) return w.fit_ols(options.inference, stop, out);
     out.alpha = options.alpha;
     return w.fit_penalised(options, lambda, stop, out);
 }

@@ -64,7 +64,7 @@ struct LinearOptions {
     // so that no unit of the target forces shrinkage; but never below 1e-30 of its top.
     int n_lambda = 100;
     double lambda_min_ratio = 1e-4;
-    bool condition_number = true;  // false: leave LinearFit::condition_number at 1, a fifth faster
+    bool inference = true;  // false: only what predictions need, in half of the time; see LinearFit
     double tolerance = 1e-10;  // coordinate descent: largest change of a standardized coefficient
     int max_iterations = 100000;
 };
@@ -74,17 +74,22 @@ struct SplitMetrics {
     double n_rows, rmse, mae, mape, smape, r2, bias;
 };
 
-// One fitted model. The vectors keep their capacity from group to group.
+// One fitted model. The vectors keep their capacity from group to group. Fitted without
+// LinearOptions::inference, sigma, r2 and standard errors are NaN, inverse_factor is empty and
+// condition_number 1.
 struct LinearFit {
     Algorithm algorithm = Algorithm::linear_regression;
     bool has_intercept = true;
     int p = 0;     // terms without the intercept
     int rank = 0;  // terms in the model (without the intercept) that are not collinear
     double n_rows = 0;
-    double df_residual = 0;        // n - rank - intercept (OLS); n - active - intercept otherwise
-    double rss = 0;                // residual sum of squares
-    double tss = 0;                // total, centred iff has_intercept
-    double sigma = 0;              // sqrt(rss / df_residual); NaN when df_residual <= 0
+    double df_residual = 0;  // n - rank - intercept (OLS); n - active - intercept otherwise
+    double rss = 0;          // residual sum of squares
+    double tss = 0;          // total, centred iff has_intercept
+    double sigma = 0;        // sqrt(rss / df_residual); NaN when df_residual <= 0
+    // 1 - rss / tss, and the same with the total about the mean, also without intercept: formed
+    // before rss and tss are rounded. NaN where the total is 0.
+    double r2 = 0, r2_about_mean = 0;
     double lambda = 0, alpha = 0;  // as used (after lambda_auto)
     // 2-norm condition number of [1 X] with columns scaled to unit length (Belsley, Kuh & Welsch
     // 1980), collinear columns left out.
@@ -123,7 +128,7 @@ class LinearSolver {
     //
     // Returns ok, or the reason why there is no model (out is then unspecified). With fewer rows
     // than parameters OLS fits what the rank allows; the caller decides about min_rows.
-    // Cost O(p^3) (OLS), about 5 us for p = 8; plus O(folds n_lambda p^2 sweeps) for lambda_auto.
+    // Cost O(p^3) (OLS), 1 to 2 us for p = 8; plus O(folds n_lambda p^2 sweeps) for lambda_auto.
     [[nodiscard]] FitStatus fit(const double* moments, int p, const LinearOptions& options,
                                 const double* folds, int n_folds, const StopSignal& stop,
                                 LinearFit& out);
@@ -167,7 +172,7 @@ struct FitStatistics {
     double n_parameters;  // rank + intercept
     double r2, adj_r2, log_likelihood, aic, bic, deviance;
 };
-[[nodiscard]] FitStatistics fit_statistics(double n_rows, double df_residual, double rss,
-                                           double tss, bool has_intercept) noexcept;
+[[nodiscard]] FitStatistics fit_statistics(double n_rows, double df_residual, double rss, double r2,
+                                           bool has_intercept) noexcept;
 
 }  // namespace many::core

@@ -33,7 +33,7 @@ double soft_threshold(double value, double limit) noexcept {
 
 // Spread below the rounding of the column counts as none.
 bool varies(const ScaledGram& g, std::size_t j) noexcept {
-    return g.spread[j].value() > kDrop2 * g.norm2[j];
+    return g.spread(j) > kDrop2 * g.norm2[j];
 }
 
 // The rows and columns `active` of g, and the target.
@@ -43,16 +43,22 @@ void take_columns(const ScaledGram& g, const std::vector<int>& active, ScaledGra
     out.p = a;
     out.n = g.n;
     out.centred = g.centred;
-    out.c.resize(m * (m + 1) / 2);
+    out.c.resize(a + 1);
     out.mean.resize(m);
+    out.square.resize(m);
     out.norm2.resize(m);
+    out.norm.resize(m);
     for (int i = 0; i <= a; ++i) {
-        const int from = i == a ? g.p : active[static_cast<std::size_t>(i)];
-        out.mean[static_cast<std::size_t>(i)] = g.mean[static_cast<std::size_t>(from)];
-        out.norm2[static_cast<std::size_t>(i)] = g.norm2[static_cast<std::size_t>(from)];
+        const std::size_t si = static_cast<std::size_t>(i);
+        const int from = i == a ? g.p : active[si];
+        const std::size_t source = static_cast<std::size_t>(from);
+        out.mean.set(si, g.mean[source]);
+        out.square[si] = g.square[source];
+        out.norm2[si] = g.norm2[source];
+        out.norm[si] = g.norm[source];
         for (int j = 0; j <= i; ++j) {
             const int column = j == a ? g.p : active[static_cast<std::size_t>(j)];
-            out.c[packed(i, j)] = g.at(std::max(from, column), std::min(from, column));
+            out.c.set(i, j, g.at(from, column));
         }
     }
 }
@@ -67,7 +73,7 @@ void LinearSolver::Workspace::standardize(const ScaledGram& g, const LinearOptio
     target_scale = std::sqrt(g.at(g.p, g.p).value() / g.n);
     for (std::size_t j = 0; j < p; ++j) {
         if (options.standardize) {
-            scale[j] = varies(g, j) ? std::sqrt(g.spread[j].value() / g.n) : 0.0;
+            scale[j] = varies(g, j) ? std::sqrt(g.spread(j) / g.n) : 0.0;
         } else {
             scale[j] = varies(g, j) || (!g.centred && g.norm2[j] > 0) ? g.unit[j] : 0.0;
         }
@@ -111,8 +117,8 @@ void LinearSolver::Workspace::fill_path(const ScaledGram& g, const LinearOptions
         double least = std::numeric_limits<double>::infinity();  // variance of a feature
         for (std::size_t j = 0; j < p; ++j) {
             if (scale[j] == 0) continue;
-            const double variance = varies(g, j) ? g.spread[j].value() / (g.n * scale[j] * scale[j])
-                                                 : correlation[j * p + j];
+            const double variance =
+                varies(g, j) ? g.spread(j) / (g.n * scale[j] * scale[j]) : correlation[j * p + j];
             least = std::min(least, variance);
         }
         const double bottom = kLeastRidge * least / (1 - options.alpha);
@@ -179,21 +185,27 @@ FitStatus LinearSolver::Workspace::solve_active(const ScaledGram& g, double l1, 
         ridge[static_cast<std::size_t>(i)] = g.n * l2 * scale[j] * scale[j];
         if (l1 > 0) {
             const double pull = g.n * l1 * scale[j] * target_scale;
-            TripleDouble& c = active_gram.c[packed(a, i)];
-            c = c + TripleDouble(sign[j] > 0 ? -pull : pull);
+            const TripleDouble pulled =
+                active_gram.at(a, i) + TripleDouble(sign[j] > 0 ? -pull : pull);
+            active_gram.c.set(a, i, pulled);
         }
     }
-    FitStatus s = solve_cholesky(active_gram, ridge.data(), kDrop2, stop, narrow);
-    if (s != FitStatus::ok) return s;
-    const bool in_wide = narrow.dropped_variable || narrow.condition_bound > kWideCondition;
-    if (in_wide) s = solve_cholesky(active_gram, ridge.data(), kDrop2, stop, wide);
+    const auto solve = [&](Precision precision) {
+        return solve_cholesky(active_gram, ridge.data(), kDrop2, precision, Task::coefficients,
+                              stop, solved);
+    };
+    FitStatus s = solve(Precision::double_double);
+    if (s == FitStatus::ok &&
+        (solved.dropped_variable || solved.condition_bound > kWideCondition)) {
+        s = solve(Precision::triple_double);
+    }
     if (s != FitStatus::ok) return s;
     trial.assign(p, 0.0);
-    polished_intercept = in_wide ? wide.intercept.value() : narrow.intercept.value();
+    polished_intercept = solved.intercept;
     for (std::size_t i = 0; i < active.size(); ++i) {
         const std::size_t j = static_cast<std::size_t>(active[i]);
-        trial[j] = in_wide ? wide.coefficient[i].value() : narrow.coefficient[i].value();
-        if (!(in_wide ? wide.kept[i] : narrow.kept[i])) sign[j] = 0;
+        trial[j] = solved.coefficient[i];
+        if (solved.kept[i] == 0) sign[j] = 0;
     }
     return FitStatus::ok;
 }
@@ -334,14 +346,16 @@ FitStatus LinearSolver::Workspace::fit_penalised(const LinearOptions& options, d
                                                  const StopSignal& stop, LinearFit& out) {
     const std::size_t p = static_cast<std::size_t>(gram.p);
     // Rank and condition number are of the design, whatever the penalty.
-    if (const FitStatus s = solve_cholesky(gram, nullptr, kDrop2, stop, narrow);
+    const Task task = options.inference ? Task::factor : Task::coefficients;
+    if (const FitStatus s =
+            solve_cholesky(gram, nullptr, kDrop2, Precision::double_double, task, stop, solved);
         s != FitStatus::ok) {
         return s;
     }
-    out.rank = narrow.rank;
-    if (const FitStatus s = condition_number(gram, narrow, stop, &out.condition_number);
-        s != FitStatus::ok) {
-        return s;
+    out.rank = solved.rank;
+    if (options.inference) {
+        const FitStatus s = condition.compute(gram, solved, stop, &out.condition_number);
+        if (s != FitStatus::ok) return s;
     }
     standardize(gram, options);
     coefficient.resize(p);
@@ -363,8 +377,13 @@ FitStatus LinearSolver::Workspace::fit_penalised(const LinearOptions& options, d
     out.intercept_std_error = nan;
     out.std_error.assign(p, nan);
     out.inverse_factor.clear();
-    const double rss = residual_square(gram.c.data(), gram.p, coefficient.data());
-    out.rss = std::max(0.0, rss) * back * back;
+    const TripleDouble rss = residual_square(gram.c, coefficient.data(), form);
+    out.rss = std::max(0.0, rss.value()) * back * back;
+    const auto explained_share = [&rss, nan](const TripleDouble& total) {
+        return total.value() > 0 ? ((total - rss) / total).value() : nan;
+    };
+    out.r2 = explained_share(gram.at(gram.p, gram.p));
+    out.r2_about_mean = explained_share(gram.target_spread());
     out.df_residual = gram.n - used - (gram.centred ? 1 : 0);
     out.sigma = out.df_residual > 0 ? std::sqrt(out.rss / out.df_residual) : nan;
     return FitStatus::ok;

@@ -17,10 +17,8 @@ struct FoldSums {
 
 struct LinearSolver::Workspace {
     ScaledGram gram;
-    Cholesky<DoubleDouble> narrow;
-    Cholesky<TripleDouble> wide;
-    LargestEigenvalue largest;
-    std::vector<double> design, root, transformed;  // condition number
+    Cholesky solved;
+    ConditionNumber condition;
 
     // Penalised fits: the problem in standardized coefficients, in units of the target's spread.
     std::vector<double> correlation;  // p x p, full, symmetric; zero rows for constant columns
@@ -31,26 +29,21 @@ struct LinearSolver::Workspace {
     std::vector<signed char> sign;       // of the active set
     std::vector<double> trial, present;  // scaled coefficients
     double target_scale = 1;
-    bool wants_condition = true;  // LinearOptions::condition_number
     ScaledGram active_gram;
     double polished_intercept = 0;
 
     // Cross-validation.
     ScaledGram fold_gram;
     std::vector<double> fold_moments, path, coefficient;
-    std::vector<DoubleDouble> products, sums;
+    SymmetricPlanes<DoubleDouble> products;
+    VectorPlanes<DoubleDouble> sums;
     std::vector<FoldSums> fold_sums;
-    std::vector<double> pooled, cholesky_scratch;
+    std::vector<double> pooled, cholesky_scratch, form;
 
-    // Least squares on `gram`: in double-double where that is exact enough, else in triple-double.
-    [[nodiscard]] FitStatus least_squares(const ScaledGram& g, const StopSignal& stop,
-                                          bool* in_wide);
-    [[nodiscard]] FitStatus fit_ols(const StopSignal& stop, LinearFit& out);
-    // Rank and condition number of the design, from `narrow`.
-    template <class W>
-    [[nodiscard]] FitStatus condition_number(const ScaledGram& g, const Cholesky<W>& c,
-                                             const StopSignal& stop, double* out);
-
+    // Least squares on g into `solved`: in double-double where that is exact enough, else in
+    // triple-double.
+    [[nodiscard]] FitStatus least_squares(const ScaledGram& g, Task task, const StopSignal& stop);
+    [[nodiscard]] FitStatus fit_ols(bool inference, const StopSignal& stop, LinearFit& out);
     [[nodiscard]] FitStatus fit_penalised(const LinearOptions& options, double lambda,
                                           const StopSignal& stop, LinearFit& out);
     // Cross-validates; with lambda_auto, *lambda becomes the best of the path.

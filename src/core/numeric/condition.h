@@ -3,32 +3,39 @@
 
 #include <vector>
 
+#include "core/numeric/cholesky.h"
+#include "core/numeric/gram.h"
+
 namespace many::core {
 
-// Largest eigenvalue of a symmetric positive semidefinite k x k matrix given by its product with a
-// vector. Lanczos (1950) from a fixed start, min(k, 96) steps without reorthogonalisation (ghosts
-// repeat eigenvalues, they do not move the largest), then Laguerre's iteration on the tridiagonal
-// matrix from above. Relative accuracy 1e-6 or better for all k <= 96, typically so beyond.
-// Cost O(96 k^2).
-class LargestEigenvalue {
+// Of [1 X] with columns of unit length (X alone when not centred), collinear columns left out:
+// kappa^2 = largest eigenvalue of its cross-products G over the smallest. Up to kMaxDense columns
+// both come from a tridiagonal form of G (Householder); where the smallest is too near the rounding
+// of G, and for more columns, it is the inverse of the largest of G^-1 = F'F, with F from
+// Cholesky::factor. Relative accuracy 1e-7 or better for k <= kMaxDense columns, typically so beyond.
+class ConditionNumber {
   public:
-    // multiply(in, out): out = A in; false to stop (the result is then of no use).
-    template <class Multiply>
-    double operator()(int k, const Multiply& multiply) {
-        start(k);
-        while (step_ < limit_) {
-            if (!multiply(current_.data(), product_.data()) || !advance()) break;
-        }
-        return largest();
-    }
+    static constexpr int kMaxDense = 96;
+
+    // `solved` of `gram`, with Task::factor or more. Cost O(k^3), 0.5 us for k = 9; O(96 k^2) for
+    // k > kMaxDense.
+    [[nodiscard]] FitStatus compute(const ScaledGram& gram, const Cholesky& solved,
+                                    const StopSignal& stop, double* result);
 
   private:
-    void start(int k);
-    bool advance();
-    [[nodiscard]] double largest() const;
+    void fill_design(const ScaledGram& gram);
+    void fill_root(const ScaledGram& gram, const Cholesky& solved);
+    [[nodiscard]] double largest_of_inverse();
+    [[nodiscard]] FitStatus by_lanczos(const StopSignal& stop, double* result);
+    template <class Multiply>
+    double largest_by_lanczos(const Multiply& multiply);
 
-    int k_ = 0, step_ = 0, limit_ = 0;
-    std::vector<double> current_, previous_, product_, alpha_, beta_;
+    std::size_t k_ = 0, stride_ = 0;
+    std::vector<std::size_t> columns_;           // kept
+    std::vector<double> design_, root_;          // k rows of stride_
+    std::vector<double> inverse_norm_, cosine_;  // of the features; with the intercept
+    std::vector<double> alpha_, beta2_;          // tridiagonal: diagonal, squares beside it
+    std::vector<double> work_, current_, previous_, product_;
 };
 
 }  // namespace many::core

@@ -10,6 +10,7 @@
 #include <cmath>
 #include <cstring>
 
+#include "core/numeric/lanes.h"
 #include "core/numeric/target.h"
 
 namespace many::core {
@@ -71,7 +72,7 @@ MANY_INLINE void add_strip(const double* z, std::size_t width, std::size_t n, in
         }
     } else {
         for (std::size_t r = 0; r < n; ++r, z += width) {
-            const V a = V{} + z[i];
+            const V a = z[i] - V{};  // broadcast
             const V b = *reinterpret_cast<const Stored*>(z + j0);
             const V p = a * b;
             V e;
@@ -136,6 +137,35 @@ BlockFunction best_block_function() noexcept {
 
 const BlockFunction kAddBlock = best_block_function();
 
+// 0 * x is NaN exactly when x is not finite. n: a multiple of kPad.
+template <class T>
+MANY_INLINE bool all_finite(const double* x, std::size_t n) {
+    T check[MomentLayout::kPad] = {};  // sums that do not wait for each other
+    std::size_t k = 0;
+    for (; k + MomentLayout::kPad * kLanes<T> <= n; k += MomentLayout::kPad * kLanes<T>) {
+        for (std::size_t s = 0; s < MomentLayout::kPad; ++s) {
+            check[s] = check[s] + 0.0 * load_lanes<T>(x + k + s * kLanes<T>);
+        }
+    }
+    for (; k < n; k += kLanes<T>) check[0] = check[0] + 0.0 * load_lanes<T>(x + k);
+    double parts[MomentLayout::kPad] = {};
+    store_lanes(parts, T((check[0] + check[1]) + (check[2] + check[3])));
+    return (parts[0] + parts[1]) + (parts[2] + parts[3]) == 0.0;
+}
+
+bool all_finite_base(const double* x, std::size_t n) {
+    return all_finite<double>(x, n);
+}
+#if MANY_X86_DISPATCH
+MANY_TARGET_FMA bool all_finite_fma(const double* x, std::size_t n) {
+    return all_finite<Lanes4>(x, n);
+}
+bool (*const kFinite)(const double*, std::size_t) = cpu_level() != CpuLevel::base ? all_finite_fma
+                                                                                  : all_finite_base;
+#else
+bool (*const kFinite)(const double*, std::size_t) = all_finite_base;
+#endif
+
 // row_at(r): the first of layout.columns() doubles of row r.
 template <class RowAt>
 MANY_INLINE void add_rows(double* moments, const MomentLayout& layout, std::size_t n,
@@ -176,17 +206,6 @@ void combine(double* into, const double* from, const MomentLayout& layout, doubl
 
 }  // namespace
 
-std::size_t MomentLayout::row(int i) const noexcept {
-    // Rows 0 .. i - 1 hold q - 0 .. q - i + 1 slots, each rounded up to kPad. Rows whose length
-    // has the same quotient come in runs of kPad, so that the sum has a closed form.
-    const auto padded_total = [](std::size_t length) {  // sum over 1 .. length of round_up(l, 4)
-        const std::size_t full = length / kPad, rest = length % kPad;
-        return kPad * (kPad * full * (full + 1) / 2 + rest * (full + 1));
-    };
-    return padded_total(static_cast<std::size_t>(q_)) -
-           padded_total(static_cast<std::size_t>(q_ - i));
-}
-
 void moments_clear(double* moments, const MomentLayout& layout) noexcept {
     std::memset(moments, 0, layout.bytes());
 }
@@ -210,14 +229,7 @@ void moments_subtract(double* into, const double* from, const MomentLayout& layo
 }
 
 bool moments_finite(const double* moments, const MomentLayout& layout) noexcept {
-    // 0 * x is NaN exactly when x is not finite. Planes are padded to a multiple of kPad.
-    double check[MomentLayout::kPad] = {};
-    for (std::size_t k = 0; k < layout.doubles(); k += MomentLayout::kPad) {
-        for (int lane = 0; lane < MomentLayout::kPad; ++lane) {
-            check[lane] += 0.0 * moments[k + static_cast<std::size_t>(lane)];
-        }
-    }
-    return (check[0] + check[1]) + (check[2] + check[3]) == 0.0;
+    return kFinite(moments, layout.doubles());
 }
 
 }  // namespace many::core

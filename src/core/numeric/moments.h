@@ -24,22 +24,33 @@ class MomentLayout {
     static constexpr int kPad = 4;
     static constexpr int kMaxColumns = 1600;  // as PostgreSQL's own limit of columns
 
-    explicit MomentLayout(int n_columns) noexcept : q_(n_columns + 1) {}
+    explicit MomentLayout(int n_columns) noexcept
+        : q_(n_columns + 1), slots_(padded_total(static_cast<std::size_t>(n_columns) + 1)) {}
 
     [[nodiscard]] int columns() const noexcept { return q_ - 1; }  // d = p + 1
     [[nodiscard]] int q() const noexcept { return q_; }
     // First slot of row i of the triangle: the slot of (i, i).
-    [[nodiscard]] std::size_t row(int i) const noexcept;
+    [[nodiscard]] std::size_t row(int i) const noexcept {
+        return slots_ - padded_total(static_cast<std::size_t>(q_ - i));
+    }
     // Slot of (i, j), i <= j.
     [[nodiscard]] std::size_t slot(int i, int j) const noexcept {
         return row(i) + static_cast<std::size_t>(j - i);
     }
-    [[nodiscard]] std::size_t slots() const noexcept { return row(q_); }
+    [[nodiscard]] std::size_t slots() const noexcept { return slots_; }
     [[nodiscard]] std::size_t doubles() const noexcept { return 3 * slots(); }
     [[nodiscard]] std::size_t bytes() const noexcept { return doubles() * sizeof(double); }
 
   private:
+    // Slots of the rows of 1 .. length columns, each rounded up to kPad. Rows whose length has the
+    // same quotient come in runs of kPad, so that the sum has a closed form.
+    [[nodiscard]] static std::size_t padded_total(std::size_t length) noexcept {
+        const std::size_t full = length / kPad, rest = length % kPad;
+        return kPad * (kPad * full * (full + 1) / 2 + rest * (full + 1));
+    }
+
     int q_;
+    std::size_t slots_;
 };
 
 // All slots to zero.

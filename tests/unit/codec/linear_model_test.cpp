@@ -81,6 +81,7 @@ TEST(Codec, RoundTrip) {
     EXPECT_EQ(v.df_residual(), 57);
     EXPECT_EQ(v.rss(), fit.rss);
     EXPECT_EQ(v.tss(), fit.tss);
+    EXPECT_EQ(v.r2(), fit.r2);
     EXPECT_EQ(v.sigma(), fit.sigma);
     EXPECT_EQ(v.lambda(), 0);
     EXPECT_EQ(v.alpha(), 0);

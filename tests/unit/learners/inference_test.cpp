@@ -51,7 +51,7 @@ TEST(Inference, UndefinedIsNaN) {
 }
 
 TEST(Inference, FitStatistics) {
-    const auto s = core::fit_statistics(10, 7, 2, 8, true);
+    const auto s = core::fit_statistics(10, 7, 2, 0.75, true);
     EXPECT_EQ(s.n_parameters, 3);
     EXPECT_DOUBLE_EQ(s.r2, 0.75);
     EXPECT_DOUBLE_EQ(s.adj_r2, 1 - 0.25 * 9 / 7);
@@ -59,7 +59,10 @@ TEST(Inference, FitStatistics) {
     EXPECT_DOUBLE_EQ(s.log_likelihood, ll);
     EXPECT_DOUBLE_EQ(s.aic, -2 * ll + 8);
     EXPECT_DOUBLE_EQ(s.bic, -2 * ll + 4 * std::log(10));
-    EXPECT_DOUBLE_EQ(core::fit_statistics(10, 8, 2, 8, false).adj_r2, 1 - 0.25 * 10 / 8);
+    EXPECT_DOUBLE_EQ(core::fit_statistics(10, 8, 2, 0.75, false).adj_r2, 1 - 0.25 * 10 / 8);
+    EXPECT_DOUBLE_EQ(core::fit_statistics(1e6, 1e6 - 2, 1, 1e-12, true).adj_r2,
+                     (1e-12 * 999999 - 1) / 999998);
+    EXPECT_TRUE(std::isnan(core::fit_statistics(10, 7, 0, std::nan(""), true).adj_r2));
 }
 
 }  // namespace

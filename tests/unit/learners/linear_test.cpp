@@ -225,65 +225,6 @@ TEST(LeastSquares, NoIntercept) {
     EXPECT_EQ(fit.df_residual, 48);
 }
 
-// Largest eigenvalue of a symmetric matrix by many power iterations.
-double power_iteration(const std::vector<std::vector<Exact>>& a) {
-    std::vector<Exact> v(a.size(), Exact(1));
-    for (std::size_t i = 0; i < v.size(); ++i) v[i] += Exact(i) / 7;
-    Exact value = 0;
-    for (int step = 0; step < 3000; ++step) {
-        std::vector<Exact> w(a.size(), Exact(0));
-        Exact norm = 0, dot = 0, old = 0;
-        for (std::size_t i = 0; i < a.size(); ++i) {
-            for (std::size_t j = 0; j < a.size(); ++j) w[i] += a[i][j] * v[j];
-            norm += w[i] * w[i];
-            dot += w[i] * v[i];
-            old += v[i] * v[i];
-        }
-        value = dot / old;
-        const Exact root = sqrt(norm);
-        for (std::size_t i = 0; i < a.size(); ++i) v[i] = w[i] / root;
-    }
-    return double(value);
-}
-
-TEST(LeastSquares, ConditionNumber) {
-    for (const double offset : {0.0, 5.0, 1e4}) {
-        const Matrix rows = noisy(60, {1, 1, 3}, {offset, -offset, 0}, 1, 18);
-        const std::size_t k = 4;
-        std::vector<std::vector<Exact>> g(k, std::vector<Exact>(2 * k, Exact(0)));
-        for (const auto& row : rows) {
-            const double z[] = {1, row[0], row[1], row[2]};
-            for (std::size_t i = 0; i < k; ++i) {
-                for (std::size_t j = 0; j < k; ++j) g[i][j] += Exact(z[i]) * Exact(z[j]);
-            }
-        }
-        std::vector<Exact> norm(k);
-        for (std::size_t i = 0; i < k; ++i) norm[i] = sqrt(g[i][i]);
-        std::vector<std::vector<Exact>> scaled(k, std::vector<Exact>(k)), inverse = scaled;
-        for (std::size_t i = 0; i < k; ++i) {
-            for (std::size_t j = 0; j < k; ++j) scaled[i][j] = g[i][j] / (norm[i] * norm[j]);
-        }
-        auto work = scaled;
-        for (std::size_t i = 0; i < k; ++i) {
-            for (std::size_t j = 0; j < k; ++j) inverse[i][j] = i == j ? 1 : 0;
-        }
-        for (std::size_t i = 0; i < k; ++i) {
-            const Exact pivot = work[i][i];
-            for (std::size_t c = 0; c < k; ++c) work[i][c] /= pivot, inverse[i][c] /= pivot;
-            for (std::size_t r = 0; r < k; ++r) {
-                if (r == i) continue;
-                const Exact f = work[r][i];
-                for (std::size_t c = 0; c < k; ++c) {
-                    work[r][c] -= f * work[i][c];
-                    inverse[r][c] -= f * inverse[i][c];
-                }
-            }
-        }
-        const double kappa = std::sqrt(power_iteration(scaled) * power_iteration(inverse));
-        EXPECT_NEAR(fit_rows_of(rows).condition_number / kappa, 1, 1e-6) << offset;
-    }
-}
-
 TEST(LeastSquares, LeverageFromTheInverseFactor) {
     const Matrix rows = noisy(40, {1, 2}, {100, -3}, 1, 19);
     const LinearFit fit = fit_rows_of(rows);
