@@ -143,7 +143,7 @@ FitStatus LinearSolver::fit_splits(const double* moments, int p, const LinearOpt
     for (std::size_t j = 0; j < sp; ++j) {
         out.location[j] = w.gram.mean[j].value() / w.gram.unit[j];
         out.mean[j] = options.fit_intercept ? out.location[j] : 0.0;
-        out.spread[j] = std::sqrt(std::fmax(w.gram.spread[j].value(), 0.0) / n) / w.gram.unit[j];
+        out.spread[j] = std::sqrt(std::fmax(w.gram.spread(j), 0.0) / n) / w.gram.unit[j];
     }
     out.condition_number = 1;
     out.cv = no_metrics();
