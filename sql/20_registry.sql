@@ -28,7 +28,7 @@ CREATE SEQUENCE many_models.model_id_seq;
 CREATE TABLE many_models.runs (
     run_id            bigint PRIMARY KEY DEFAULT pg_catalog.nextval('many_models.run_id_seq'),
     model_set         text NOT NULL,
-    kind              text NOT NULL CHECK (kind IN ('train', 'score', 'evaluate')),
+    kind              text NOT NULL CHECK (kind IN ('train', 'score', 'evaluate', 'import')),
     version           integer,
     status            text NOT NULL,
     run_by            regrole NOT NULL,
@@ -115,7 +115,7 @@ COMMENT ON COLUMN many_models.model_sets.features IS
 -- runs.model_set names a set, without a foreign key: restoring a dump in parallel would check it before
 -- the sets are there. drop_models deletes both; runs are made while the set's row is locked.
 COMMENT ON TABLE many_models.runs IS
-    'every training and scoring run: definition as used, counts, timing';
+    'every training, import and scoring run: definition as used, counts, timing';
 COMMENT ON COLUMN many_models.runs.status IS 'succeeded; a failed or cancelled run leaves no row';
 COMMENT ON COLUMN many_models.runs.features IS 'the features as used, in order';
 COMMENT ON COLUMN many_models.runs.key_types IS 'types of the partition columns, in order';

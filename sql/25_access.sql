@@ -130,22 +130,22 @@ CREATE POLICY of_visible_set ON many_models.runs FOR SELECT
 CREATE POLICY of_granted_key ON many_models.model_store FOR SELECT
     USING (run_id IN (
             SELECT r.run_id FROM many_models.runs AS r
-            WHERE r.kind = 'train' AND r.model_set IN (
+            WHERE r.kind IN ('train', 'import') AND r.model_set IN (
                 SELECT s.model_set FROM many_models.model_sets AS s
                 WHERE pg_catalog.pg_has_role(s.owner::oid, 'USAGE')
                 UNION ALL
                 SELECT g.model_set FROM many_models.grant_store AS g WHERE g.keys IS NULL))
-        OR (run_id IN (SELECT r.run_id FROM many_models.runs AS r WHERE r.kind = 'train')
+        OR (run_id IN (SELECT r.run_id FROM many_models.runs AS r WHERE r.kind IN ('train', 'import'))
             AND many_models.run_key_is_granted(run_id, partition_key)));
 CREATE POLICY of_granted_key ON many_models.failure_store FOR SELECT
     USING (run_id IN (
             SELECT r.run_id FROM many_models.runs AS r
-            WHERE r.kind = 'train' AND r.model_set IN (
+            WHERE r.kind IN ('train', 'import') AND r.model_set IN (
                 SELECT s.model_set FROM many_models.model_sets AS s
                 WHERE pg_catalog.pg_has_role(s.owner::oid, 'USAGE')
                 UNION ALL
                 SELECT g.model_set FROM many_models.grant_store AS g WHERE g.keys IS NULL))
-        OR (run_id IN (SELECT r.run_id FROM many_models.runs AS r WHERE r.kind = 'train')
+        OR (run_id IN (SELECT r.run_id FROM many_models.runs AS r WHERE r.kind IN ('train', 'import'))
             AND many_models.run_key_is_granted(run_id, partition_key)));
 
 -- With the rights of its owner, unlike the other views: the owner of a set sees its grants, and

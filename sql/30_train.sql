@@ -92,7 +92,8 @@ BEGIN
                 'start_training', 'start_scoring', 'cancel_run', 'pause_run', 'resume_run',
                 'wait_for_run', 'retrain_failed', 'refresh_many_models',
                 'plan_training', 'evaluate_many_models', 'set_drift_threshold',
-                'grant_model_set', 'revoke_model_set', 'alter_model_set_owner')
+                'grant_model_set', 'revoke_model_set', 'alter_model_set_owner',
+                'import_models', 'set_retention', 'apply_retention', 'delete_scoring_runs')
     LOOP
         EXECUTE format('GRANT EXECUTE ON FUNCTION %s TO %s', f.signature, role);
     END LOOP;

@@ -269,7 +269,7 @@ WITH newest AS (
            e.details ->> 'period' AS period
     FROM many_models.model_sets AS s
     JOIN LATERAL (SELECT r.run_id, r.storage, r.version FROM many_models.runs AS r
-                  WHERE r.model_set = s.model_set AND r.kind = 'train'
+                  WHERE r.model_set = s.model_set AND r.kind IN ('train', 'import')
                   ORDER BY r.version DESC LIMIT 1) AS t ON true
     LEFT JOIN LATERAL (SELECT r.details FROM many_models.runs AS r
                        WHERE r.model_set = s.model_set AND r.kind = 'evaluate'

@@ -44,7 +44,7 @@ int64 drop_version(const char* model_set, int version) {
     int64 models = 0;
     const int code = SPI_execute_with_args(
         "SELECT run_id, storage, trained FROM many_models.runs WHERE model_set = $1 "
-        "AND kind = 'train' AND ($2 = 0 OR version = $2)",
+        "AND kind IN ('train', 'import') AND ($2 = 0 OR version = $2)",
         2, types, values, nullptr, false, 0);
     if (code != SPI_OK_SELECT) elog(ERROR, "could not read the registry: %d", code);
     SPITupleTable* runs = SPI_tuptable;
@@ -71,6 +71,7 @@ int64 drop_version(const char* model_set, int version) {
         for (const char* statement :
              {"DELETE FROM many_models.runs WHERE model_set = $1",
               "DELETE FROM many_models.pipelines WHERE model_set = $1",
+              "DELETE FROM many_models.retention WHERE model_set = $1",
               "DELETE FROM many_models.evaluations WHERE model_set = $1",
               "DELETE FROM many_models.drift_thresholds WHERE model_set = $1",
               "DELETE FROM many_models.dropped_runs WHERE model_set = $1",

@@ -35,7 +35,8 @@ Jsonb* base_jsonb(int i) {
 constexpr const char* kBaseColumns =
     "SELECT r.run_id, r.storage, r.version, r.model_set, r.source, r.partition_by, r.target, "
     "r.features, r.algorithm, r.time_column, r.options, r.tags, r.nullable_keys, r.key_types, "
-    "r.feature_types FROM many_models.runs AS r WHERE r.kind OPERATOR(pg_catalog.=) 'train' AND ";
+    "r.feature_types FROM many_models.runs AS r WHERE r.kind OPERATOR(pg_catalog.=) "
+    "ANY (ARRAY['train', 'import']) AND ";
 
 // As the caller may see it; nullptr: none.
 BaseRun* read_base(const char* condition, Oid type, Datum argument) {

@@ -36,35 +36,33 @@ constexpr ViewColumn kColumns[] = {
     {"last_time", "m.last_time"},
 };
 
-bool is_key(const TrainArguments* a, const char* name) {
-    for (int i = 0; i < a->n_keys; i++)
-        if (strcmp(a->partition_by[i], name) == 0) return true;
+bool is_key(const SetKeys* set, const char* name) {
+    for (int i = 0; i < set->n_keys; i++)
+        if (strcmp(set->partition_by[i], name) == 0) return true;
     return false;
 }
 
 // Whether the view that is there has the key columns as they are now.
-bool view_fits(Oid view, const TrainPlan* plan) {
-    const TrainArguments* a = &plan->arguments;
+bool view_fits(Oid view, const SetKeys* a) {
     if (get_rel_relkind(view) != RELKIND_VIEW) return false;
     for (int i = 0; i < a->n_keys; i++) {
         const AttrNumber column = get_attnum(view, a->partition_by[i]);
         if (column == InvalidAttrNumber ||
-            get_atttype(view, column) != getBaseType(plan->key_types[i]))
+            get_atttype(view, column) != getBaseType(a->key_types[i]))
             return false;
     }
     return get_attnum(view, is_key(a, "holdout_rmse") ? "model_holdout_rmse" : "holdout_rmse") !=
            InvalidAttrNumber;
 }
 
-char* view_query(const TrainPlan* plan, const char* view) {
-    const TrainArguments* a = &plan->arguments;
+char* view_query(const SetKeys* a, const char* view) {
     StringInfoData sql;
     initStringInfo(&sql);
     appendStringInfo(&sql, "CREATE VIEW %s WITH (security_invoker = true) AS SELECT ", view);
     for (int i = 0; i < a->n_keys; i++)
         appendStringInfo(
             &sql, "%s AS %s, ",
-            registry::key_value_sql("m.partition_key", a->partition_by[i], plan->key_types[i]),
+            registry::key_value_sql("m.partition_key", a->partition_by[i], a->key_types[i]),
             quote_identifier(a->partition_by[i]));
     for (size_t i = 0; i < lengthof(kColumns); i++) {
         const char* name =
@@ -75,15 +73,15 @@ char* view_query(const TrainPlan* plan, const char* view) {
     appendStringInfo(&sql,
                      " FROM many_models.model_store AS m JOIN many_models.runs AS r ON "
                      "r.run_id OPERATOR(pg_catalog.=) m.run_id WHERE r.kind "
-                     "OPERATOR(pg_catalog.=) 'train' AND r.model_set OPERATOR(pg_catalog.=) %s",
+                     "OPERATOR(pg_catalog.=) ANY (ARRAY['train', 'import']) "
+                     "AND r.model_set OPERATOR(pg_catalog.=) %s",
                      quote_literal_cstr(a->model_set));
     return sql.data;
 }
 
 }  // namespace
 
-void create_set_view(const TrainPlan* plan) {
-    const TrainArguments* a = &plan->arguments;
+void create_set_view(const SetKeys* a) {
     const char* name = psprintf("%s_models", a->model_set);
     List* path = fetch_search_path(false);
     const Oid schema = path == NIL ? InvalidOid : linitial_oid(path);
@@ -96,14 +94,14 @@ void create_set_view(const TrainPlan* plan) {
     const char* qualified = quote_qualified_identifier(get_namespace_name(schema), name);
     const Oid existing = get_relname_relid(name, schema);
     if (OidIsValid(existing)) {
-        if (!view_fits(existing, plan))
+        if (!view_fits(existing, a))
             ereport(NOTICE,
                     (errmsg("%s is not the view of model set \"%s\", or of older column types",
                             qualified, a->model_set),
                      errhint("Drop or rename it, and the next training creates the view.")));
         return;
     }
-    if (SPI_execute(view_query(plan, qualified), false, 0) < 0)
+    if (SPI_execute(view_query(a, qualified), false, 0) < 0)
         elog(ERROR, "could not create view %s", qualified);
     if (SPI_execute(psprintf("COMMENT ON VIEW %s IS %s", qualified,
                              quote_literal_cstr(psprintf("models of model set %s, all versions, "
@@ -111,6 +109,12 @@ void create_set_view(const TrainPlan* plan) {
                                                          a->model_set))),
                     false, 0) < 0)
         elog(ERROR, "could not comment on view %s", qualified);
+}
+
+void create_set_view(const TrainPlan* plan) {
+    const TrainArguments* a = &plan->arguments;
+    const SetKeys set = {a->model_set, a->n_keys, a->partition_by, plan->key_types};
+    create_set_view(&set);
 }
 
 }  // namespace many::engine

@@ -11,7 +11,7 @@ namespace many::engine {
 
 namespace {
 
-constexpr int kMaxModelSetName = NAMEDATALEN - 1 - 12;  // room for "_predictions"
+using registry::kMaxModelSetName;
 
 bool listed(char** names, int n, const char* name) {
     for (int i = 0; i < n; i++)

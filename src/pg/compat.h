@@ -86,4 +86,20 @@ constexpr bool kWorkersNeedLogin = true;
 constexpr uint32 kWorkerConnection = 0;
 #endif
 
+// The bytes of base64 became uint8 in 18. Negative: no room, or no base64.
+inline int base64_encode(const char* data, int length, char* to, int room) {
+#if PG_VERSION_NUM >= 180000
+    return pg_b64_encode(reinterpret_cast<const uint8*>(data), length, to, room);
+#else
+    return pg_b64_encode(data, length, to, room);
+#endif
+}
+inline int base64_decode(const char* text, int length, char* to, int room) {
+#if PG_VERSION_NUM >= 180000
+    return pg_b64_decode(text, length, reinterpret_cast<uint8*>(to), room);
+#else
+    return pg_b64_decode(text, length, to, room);
+#endif
+}
+
 }  // namespace many::pg

@@ -19,6 +19,7 @@ extern "C" {
 #include "catalog/pg_namespace.h"
 #include "catalog/pg_type.h"
 #include "commands/extension.h"
+#include "common/base64.h"
 #include "executor/executor.h"
 #include "executor/spi.h"
 #include "fmgr.h"

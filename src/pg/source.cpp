@@ -149,6 +149,17 @@ Source* describe_source(const char* text, const char* argument) {
     return source;
 }
 
+char* from_clause_text(const char* text, const char* argument) {
+    if (looks_like_query(text)) return checked_query(text, argument);
+    StringInfoData names;
+    initStringInfo(&names);
+    ListCell* cell;
+    foreach (cell, stringToQualifiedNameList(text))
+        appendStringInfo(&names, "%s%s", names.len > 0 ? "." : "",
+                         quote_identifier(strVal(lfirst(cell))));
+    return names.data;
+}
+
 int source_column(const Source* source, const char* name) {
     for (int i = 0; i < source->columns->natts; i++) {
         Form_pg_attribute attribute = TupleDescAttr(source->columns, i);

@@ -36,6 +36,10 @@ SPIPlanPtr prepare_source(const char* query);
 // 42809 a relation that holds no rows. Needs an SPI connection.
 Source* describe_source(const char* text, const char* argument);
 
+// What describe_source has as from_clause, for a source that need not be in this database: a name as
+// given, quoted, or the query in parentheses.
+char* from_clause_text(const char* text, const char* argument);
+
 // Attribute number of a column by exact name (1-based), 0 when there is none.
 int source_column(const Source* source, const char* name);
 

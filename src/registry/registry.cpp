@@ -51,7 +51,7 @@ char* version_list(const char* model_set) {
     SPI_execute_with_args(
         "SELECT pg_catalog.string_agg(version::pg_catalog.text, ', ' ORDER BY version) "
         "FROM many_models.runs WHERE model_set OPERATOR(pg_catalog.=) $1 "
-        "AND kind OPERATOR(pg_catalog.=) 'train'",
+        "AND kind OPERATOR(pg_catalog.=) ANY (ARRAY['train', 'import'])",
         1, types, values, nullptr, true, 1);
     char* list = SPI_processed > 0 ? column_string(1) : nullptr;
     return list != nullptr ? list : pstrdup("none");
@@ -136,7 +136,8 @@ TrainingRun* find_training_run(const char* model_set, int version) {
         "SELECT run_id, model_set, version, storage, source, algorithm, partition_by, key_types, "
         "nullable_keys, features, feature_types, target, time_column, key_collations FROM "
         "many_models.runs "
-        "WHERE model_set OPERATOR(pg_catalog.=) $1 AND kind OPERATOR(pg_catalog.=) 'train' "
+        "WHERE model_set OPERATOR(pg_catalog.=) $1 "
+        "AND kind OPERATOR(pg_catalog.=) ANY (ARRAY['train', 'import']) "
         "AND ($2 OPERATOR(pg_catalog.=) 0 OR version OPERATOR(pg_catalog.=) $2) "
         "ORDER BY version DESC LIMIT 1",
         2, types, values, nullptr, true, 1);

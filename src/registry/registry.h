@@ -26,6 +26,8 @@ void leave_registry(const RegistryRights* rights);
 // extension's objects in different orders, and a long run may be what a deadlock ends.
 void hold_extension();
 
+constexpr int kMaxModelSetName = NAMEDATALEN - 1 - 12;  // room for "_predictions"
+
 // A stored definition, palloc'd in the current context. Arrays as text[] Datums of C strings.
 struct ModelSet {
     const char* name;
@@ -51,7 +53,8 @@ ModelSet* find_model_set(const char* name, bool lock);
 // (dropping, granting). What can be is asked of registry/access.h.
 void require_set_owner(const ModelSet* set);
 
-// The training run that made a version, as the caller may see it; version 0 = the latest.
+// The run that made a version (of kind train or import), as the caller may see it; version 0 = the
+// latest.
 struct TrainingRun {
     int64 run_id;
     const char* model_set;

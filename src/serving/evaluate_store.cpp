@@ -295,7 +295,7 @@ void read_training_runs(const registry::TrainingRun* run, Datum* storages, Datum
     const int code = SPI_execute_with_args(
         "SELECT coalesce(array_agg(DISTINCT storage), '{}'), coalesce(array_agg(run_id), '{}'), "
         "coalesce(array_agg(run_id) FILTER (WHERE features = $2), '{}') "
-        "FROM many_models.runs WHERE model_set = $1 AND kind = 'train'",
+        "FROM many_models.runs WHERE model_set = $1 AND kind IN ('train', 'import')",
         2, types, values, nullptr, false, 1);
     if (code != SPI_OK_SELECT || SPI_processed != 1)
         elog(ERROR, "could not read the registry: %d", code);

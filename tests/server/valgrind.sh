@@ -99,6 +99,24 @@ SELECT count(*), count(error_ratio), count(psi) FROM many_models.drift;
 SELECT count(t), count((many_models.model_reference(model)).rmse) FROM many_models.model_store, many_models.model_moments(model) AS t;
 SELECT (many_models.accuracy(x1, y, x1 - 1, x1 + 1)).* FROM t;
 SELECT model_set, cpu_seconds > 0, predictions FROM many_models.stat_model_sets;
+-- Out and in, in shared and in own partitions; damaged bytes; models as SQL; retention.
+CREATE TABLE staged AS SELECT * FROM many_models.export_models('rows');
+SELECT trained, failed, skipped FROM many_models.import_models('staged');
+SELECT trained FROM many_models.import_models('SELECT * FROM many_models.export_models(''wide'')', 'wider');
+DO $$
+BEGIN
+    FOR i IN 1 .. 60 LOOP
+        BEGIN
+            PERFORM many_models.import_models(format('SELECT line, CASE WHEN line = %s THEN overlay(part PLACING %L FROM 1 + %s %% length(part)) ELSE part END AS part FROM staged',
+                1 + i % 12, substr('{"0\x]', 1 + i % 6, 1), i * 7919), 'broken');
+        EXCEPTION WHEN OTHERS THEN NULL;
+        END;
+    END LOOP;
+END $$;
+SELECT count(many_models.model_sql(model_id)), sum(length(many_models.model_sql(model_id))) > 0 FROM many_models.models WHERE model_set <> 'wide';
+SELECT length(many_models.model_set_sql('rows')) > 0, length(many_models.model_set_sql('ols', source => 'SELECT 1')) > 0, many_models.model_definition_sql('rows') IS NOT NULL;
+SELECT many_models.set_retention('ols', 1, '1 day', '1 day'), many_models.set_retention('wider', 1);
+SELECT count(*) FROM many_models.apply_retention();
 -- An error and a cancel in the middle.
 DO $$ BEGIN PERFORM many_models.train_many_models('x', 'SELECT k, y, x1 / (i - 900) AS x FROM (SELECT *, row_number() OVER () AS i FROM t) AS s', '{k}', 'y', '{x}');
     EXCEPTION WHEN division_by_zero THEN NULL; END $$;

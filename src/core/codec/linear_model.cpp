@@ -522,6 +522,46 @@ Score LinearModelView::score(const FeatureValue* values) const {
     return s;
 }
 
+LinearModelView::FeatureWalk::FeatureWalk(const LinearModelView& view) noexcept
+    : n_features_(view.n_features()) {
+    const unsigned char* fixed = view.bytes_ + fixed_bytes(view.bytes_[7], std::size_t(n_features_),
+                                                           std::size_t(view.n_terms()));
+    if (view.imputed()) means_ = fixed - 8 * std::size_t(n_features_);
+    if (view.has_levels()) levels_ = fixed;
+    end_ = view.bytes_ + view.length_;
+}
+
+bool LinearModelView::FeatureWalk::next() noexcept {
+    std::string_view skipped;
+    while (levels_left_ > 0)
+        if (!next_level(&skipped)) return false;
+    if (++feature_ >= n_features_) return false;
+    first_term_ = next_term_;
+    if (levels_ == nullptr) {
+        ++next_term_;
+        return true;
+    }
+    LevelWalk walk{levels_, end_};
+    if (!walk.feature()) return false;
+    levels_ = walk.at;
+    categorical_ = walk.categorical;
+    n_levels_ = levels_left_ = walk.n_levels;
+    next_term_ += categorical_ ? std::max(0, n_levels_ - 1) : 1;
+    return true;
+}
+
+bool LinearModelView::FeatureWalk::next_level(std::string_view* level) noexcept {
+    LevelWalk walk{levels_, end_};
+    if (levels_left_ == 0 || !walk.level(level)) return false;
+    levels_ = walk.at;
+    --levels_left_;
+    return true;
+}
+
+double LinearModelView::FeatureWalk::imputed_value() const noexcept {
+    return means_ == nullptr ? kNaN : load_double(means_ + 8 * std::size_t(feature_));
+}
+
 void LinearModelView::set_interval_level(void* bytes, std::size_t length, double level) {
     const LinearModelView view = open(bytes, length, Check::structure);
     const double t = view.has_interval() ? t_quantile(level, view.df_residual()) : 0.0;

@@ -135,6 +135,33 @@ class LinearModelView {
     // The level of a categorical feature that has no term; empty when the feature has no levels.
     [[nodiscard]] std::string_view reference_level(int feature) const noexcept;
 
+    // A walk over the features in order and, of the current one, over its levels. Trivially
+    // destructible; stays inside the bytes, whatever they contain.
+    class FeatureWalk {
+      public:
+        explicit FeatureWalk(const LinearModelView& view) noexcept;
+        [[nodiscard]] bool next() noexcept;  // to the next feature; false after the last
+        [[nodiscard]] bool next_level(std::string_view* level) noexcept;
+        [[nodiscard]] bool categorical() const noexcept { return categorical_; }
+        [[nodiscard]] int n_levels() const noexcept { return n_levels_; }
+        // The term of a numeric feature; level l > 0 of a categorical one is term first_term() + l - 1.
+        [[nodiscard]] int first_term() const noexcept { return first_term_; }
+        // With imputed(): what stands in for a NULL, the mean or the index of a level; else NaN.
+        [[nodiscard]] double imputed_value() const noexcept;
+
+      private:
+        const unsigned char* means_ = nullptr;   // of the features; nullptr: not imputed
+        const unsigned char* levels_ = nullptr;  // the level section; nullptr: all are numeric
+        const unsigned char* end_ = nullptr;
+        int n_features_ = 0;
+        int feature_ = -1;
+        bool categorical_ = false;
+        int n_levels_ = 0;
+        int levels_left_ = 0;
+        int first_term_ = 0;
+        int next_term_ = 0;
+    };
+
     // Scores one row of n_features values. Prediction in the centred form target_mean +
     // sum b_j (x_j - mean_j) (no cancellation for large offsets). lower/upper: prediction interval
     // prediction -/+ t sigma sqrt(1 + leverage), t = interval_t(); NaN when interval_t() is 0 or

@@ -22,6 +22,7 @@ $node->safe_psql('postgres', q{
 	GRANT SELECT ON t TO alice;
 	SELECT FROM many_models.train_many_models('big', 't', '{g}', 'y', '{x}', tags => '{"a": 1}');
 	SELECT FROM many_models.train_many_models('big');
+	SELECT FROM many_models.set_retention('big', 7, '90 days');
 	SELECT FROM many_models.train_many_models('dropped', 't', '{g}', 'y', '{x}');
 	SELECT FROM many_models.drop_models('dropped');
 	SET ROLE alice;
@@ -46,6 +47,7 @@ $node->safe_psql('postgres', q{
 my @contents = (
 	q{SELECT md5(string_agg(s::text, E'\n' ORDER BY s::text)) FROM many_models.model_sets AS s},
 	q{SELECT md5(string_agg(s::text, E'\n' ORDER BY s::text)) FROM many_models.runs AS s},
+	q{SELECT * FROM many_models.retention},
 	q{SELECT count(*), md5(string_agg(s::text, E'\n' ORDER BY s::text)) FROM many_models.model_store AS s},
 	q{SELECT count(*), md5(string_agg(s::text, E'\n' ORDER BY s::text)) FROM many_models.failure_store AS s},
 	q{SELECT count(*), md5(string_agg(s::text, E'\n' ORDER BY s::text)) FROM many_models.metrics AS s},
