@@ -80,8 +80,11 @@ CREATE TABLE many_models.model_store (
     seconds       real NOT NULL,
     first_time    text,
     last_time     text,
-    model         many_models.model NOT NULL
+    model         many_models.model NOT NULL,
+    sums          bytea
 ) PARTITION BY LIST (storage);
+-- Out of line, so that readers of models do not read them.
+ALTER TABLE many_models.model_store ALTER sums SET STORAGE EXTERNAL;
 CREATE TABLE many_models.model_store_shared
     PARTITION OF many_models.model_store FOR VALUES IN (0);
 -- Indexes belong to the partitions: one of the parent would index a run's partition when a dump
@@ -99,8 +102,10 @@ CREATE TABLE many_models.failure_store (
     hint          text,
     attempt       integer NOT NULL DEFAULT 1,
     n_rows        bigint NOT NULL,
-    seconds       real NOT NULL
+    seconds       real NOT NULL,
+    sums          bytea
 ) PARTITION BY LIST (storage);
+ALTER TABLE many_models.failure_store ALTER sums SET STORAGE EXTERNAL;
 CREATE TABLE many_models.failure_store_shared
     PARTITION OF many_models.failure_store FOR VALUES IN (0);
 CREATE INDEX failure_store_shared_run_idx ON many_models.failure_store_shared (run_id);
@@ -131,8 +136,11 @@ COMMENT ON TABLE many_models.model_store IS
     'models by run; read it through the views models, metrics, coefficients and fit_statistics';
 COMMENT ON COLUMN many_models.model_store.key_hash IS
     'hash of the canonical partition key; stable across servers and versions';
+COMMENT ON COLUMN many_models.model_store.sums IS
+    'option append_only: the sums of the group''s rows, to which refresh_many_models adds those of new rows';
 COMMENT ON TABLE many_models.failure_store IS
     'groups without a model, by run; read it through the view failures';
+COMMENT ON COLUMN many_models.failure_store.sums IS 'as in model_store: the group may have enough rows later';
 COMMENT ON TABLE many_models.model_store_shared IS 'models of small runs';
 COMMENT ON TABLE many_models.failure_store_shared IS 'failures of small runs';
 COMMENT ON SEQUENCE many_models.run_id_seq IS 'ids of runs';
@@ -149,8 +157,12 @@ ALTER TABLE many_models.failure_store_shared ENABLE ROW LEVEL SECURITY;
 REVOKE ALL ON ALL TABLES IN SCHEMA many_models FROM PUBLIC;
 REVOKE ALL ON ALL SEQUENCES IN SCHEMA many_models FROM PUBLIC;
 GRANT USAGE ON SCHEMA many_models TO PUBLIC;
-GRANT SELECT ON many_models.model_sets, many_models.runs, many_models.model_store,
-    many_models.failure_store TO PUBLIC;
+GRANT SELECT ON many_models.model_sets, many_models.runs TO PUBLIC;
+-- All but sums: those of a group of one row are that row.
+GRANT SELECT (storage, run_id, model_id, key_hash, partition_key, n_rows, seconds, first_time, last_time, model)
+    ON many_models.model_store TO PUBLIC;
+GRANT SELECT (storage, run_id, partition_key, status, sqlstate, message, hint, attempt, n_rows, seconds)
+    ON many_models.failure_store TO PUBLIC;
 
 SELECT pg_catalog.pg_extension_config_dump('many_models.model_sets', '');
 SELECT pg_catalog.pg_extension_config_dump('many_models.runs', '');

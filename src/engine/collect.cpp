@@ -18,8 +18,8 @@ namespace {
 
 constexpr const char* kParents[] = {"model_store", "failure_store"};
 constexpr int kBatch = 500;  // tuples of one multi-insert
-constexpr int kModelColumns = 10;
-constexpr int kFailureColumns = 10;
+constexpr int kModelColumns = 11;
+constexpr int kFailureColumns = 11;
 
 // Where rows of one kind go: the shared partition one by one, an own one in batches.
 struct Target {
@@ -147,7 +147,19 @@ void publish_partition(const char* parent, int64 storage) {
     execute(psprintf("ANALYZE many_models.%s", name));
 }
 
-Datum time_text(const RunSpec* spec, int64 time, bool* is_null) {
+// nullptr: none kept.
+Datum bytes_datum(const char* bytes, uint32 n, bool* is_null) {
+    *is_null = n == 0;
+    if (n == 0) return (Datum)0;
+    auto* value = (struct varlena*)palloc((Size)n + VARHDRSZ);
+    SET_VARSIZE(value, n + VARHDRSZ);
+    memcpy(VARDATA(value), bytes, n);
+    return PointerGetDatum(value);
+}
+
+}  // namespace
+
+char* time_text(const RunSpec* spec, int64 time) {
     PGFunction output = nullptr;
     Datum value = Int64GetDatum(time);
     switch (spec->time_type) {
@@ -165,16 +177,15 @@ Datum time_text(const RunSpec* spec, int64 time, bool* is_null) {
             output = int8out;
             break;
     }
-    *is_null = false;
-    return CStringGetTextDatum(DatumGetCString(DirectFunctionCall1(output, value)));
+    return DatumGetCString(DirectFunctionCall1(output, value));
 }
 
-void put_model(Collector* c, const ResultHeader* header, Datum key, int64 hash, const char* model) {
+namespace {
+
+void put_model(Collector* c, const ResultHeader* header, Datum key, int64 hash, const char* model,
+               const char* sums) {
     Datum values[kModelColumns];
     bool nulls[kModelColumns] = {false};
-    auto* bytes = (struct varlena*)palloc(header->model_bytes + VARHDRSZ);
-    SET_VARSIZE(bytes, header->model_bytes + VARHDRSZ);
-    memcpy(VARDATA(bytes), model, header->model_bytes);
     values[0] = Int64GetDatum(c->collected.storage);
     values[1] = Int64GetDatum(c->segment->run_id);
     values[2] =
@@ -184,17 +195,18 @@ void put_model(Collector* c, const ResultHeader* header, Datum key, int64 hash, 
     values[4] = key;
     values[5] = Int64GetDatum(header->n_rows);
     values[6] = Float4GetDatum(header->seconds);
-    nulls[7] = nulls[8] = true;
+    nulls[7] = nulls[8] = !header->has_window;
     if (header->has_window) {
-        values[7] = time_text(c->spec, header->first_time, &nulls[7]);
-        values[8] = time_text(c->spec, header->last_time, &nulls[8]);
+        values[7] = CStringGetTextDatum(time_text(c->spec, header->first_time));
+        values[8] = CStringGetTextDatum(time_text(c->spec, header->last_time));
     }
-    values[9] = PointerGetDatum(bytes);
+    values[9] = bytes_datum(model, header->model_bytes, &nulls[9]);
+    values[10] = bytes_datum(sums, header->sums_bytes, &nulls[10]);
     put_row(c, &c->models, values, nulls, kModelColumns);
 }
 
 void put_failure(Collector* c, const ResultHeader* header, Datum key, const char* message,
-                 const char* hint) {
+                 const char* hint, const char* sums) {
     Datum values[kFailureColumns];
     bool nulls[kFailureColumns] = {false};
     values[0] = Int64GetDatum(c->collected.storage);
@@ -208,6 +220,7 @@ void put_failure(Collector* c, const ResultHeader* header, Datum key, const char
     values[7] = Int32GetDatum(1);
     values[8] = Int64GetDatum(header->n_rows);
     values[9] = Float4GetDatum(header->seconds);
+    values[10] = bytes_datum(sums, header->sums_bytes, &nulls[10]);
     put_row(c, &c->failures, values, nulls, kFailureColumns);
 }
 
@@ -217,6 +230,7 @@ void collect_record(Collector* c, const ResultHeader* header, const char* body) 
     const char* model = body + header->key_length;
     const char* message = model + header->model_bytes;
     const char* hint = message + header->message_bytes;
+    const char* sums = hint + header->hint_bytes;
     MemoryContext old = MemoryContextSwitchTo(c->row_context);
     key_decode(&c->codec, body, values, nulls);
     Datum key = JsonbPGetDatum(registry::key_to_jsonb(c->columns, c->spec->n_keys, values, nulls));
@@ -224,10 +238,10 @@ void collect_record(Collector* c, const ResultHeader* header, const char* body) 
         for (int i = 0; i < c->spec->n_keys; i++)
             if (nulls[i]) c->collected.nullable_keys[i] = true;
         put_model(c, header, key, registry::key_hash(c->columns, c->spec->n_keys, values, nulls),
-                  model);
+                  model, sums);
         c->collected.trained++;
     } else {
-        put_failure(c, header, key, message, hint);
+        put_failure(c, header, key, message, hint, sums);
         if (header->kind == ResultKind::failed)
             c->collected.failed++;
         else

@@ -45,6 +45,9 @@ void share_result_partitions(int64 storage);
 // A sink that writes one file per bucket, "r<bucket>".
 ResultSink* results_in_files(RunSegment* segment);
 
+// A time of the run in its column's type, under the settings of the session.
+char* time_text(const RunSpec* spec, int64 time);
+
 // Names of a run's own partitions.
 char* own_partition(const char* parent, int64 run_id);
 

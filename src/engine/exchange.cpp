@@ -118,9 +118,10 @@ void chunk_writer_init(ChunkWriter* writer, RunSegment* segment, int process,
         context, sizeof(StreamBuffer) * 2 * (Size)segment->n_buckets);
 }
 
-void write_rows(ChunkWriter* writer, Stream stream, uint64 hash, const char* key, uint32 key_length,
-                const double* rows, uint32 n, int stride) {
-    const ChunkHeader header = header_of(hash, key_length, ChunkKind::rows, n);
+void write_rows(ChunkWriter* writer, Stream stream, bool held_out, uint64 hash, const char* key,
+                uint32 key_length, const double* rows, uint32 n, int stride) {
+    ChunkHeader header = header_of(hash, key_length, ChunkKind::rows, n);
+    header.held_out = held_out ? 1 : 0;
     append(writer, bucket_of(hash, writer->n_buckets), stream,
            {Part{&header, sizeof header}, Part{key, key_length},
             Part{rows, (Size)n * (Size)stride * sizeof(double)}});

@@ -6,7 +6,8 @@
 //   info      GroupInfo            packed    n records of key (key_pack) and row; no key image
 //
 // Every bucket has a training stream and (statistics exchange) a stream of held-out rows; the
-// training stream holds held-out rows too (`held_out`) where a bucket's rows pass through. A process
+// training stream holds held-out rows too (`held_out`) where a bucket's rows pass through, and all of
+// them where moments are kept apart (append_only). A process
 // of the scan writes all its streams into one file, "d.<process>", in extents of whole chunks of one
 // stream, and the list of extents into another, "i.<process>": a file per bucket would cost more to
 // make and to remove than to fill. Levels lie in "l.<process>". All are in the run's SharedFileSet,
@@ -70,8 +71,8 @@ struct ChunkWriter {
 
 void chunk_writer_init(ChunkWriter* writer, RunSegment* segment, int process,
                        MemoryContext context);
-void write_rows(ChunkWriter* writer, Stream stream, uint64 hash, const char* key, uint32 key_length,
-                const double* rows, uint32 n, int stride);
+void write_rows(ChunkWriter* writer, Stream stream, bool held_out, uint64 hash, const char* key,
+                uint32 key_length, const double* rows, uint32 n, int stride);
 // Chunks of one bucket's training stream, already in their layout.
 void write_chunks(ChunkWriter* writer, int bucket, const char* chunks, Size bytes);
 // n records of `record_bytes` into the training stream.

@@ -13,6 +13,7 @@
 
 #include "engine/fit_phase.h"
 
+#include "engine/append.h"
 #include "engine/exchange.h"
 #include "engine/fit_session.h"
 #include "engine/levels.h"
@@ -138,7 +139,13 @@ bool load_range(BucketWork* work, uint32 low, uint32 high) {
     while (fits && read_chunk(&reader)) {
         CHECK_FOR_INTERRUPTS();
         if (is_rows(&reader.header)) {
-            if (reader.header.held_out != 0)
+            if (reader.header.held_out != 0 && work->table.splits)
+                visit_rows(work, &reader.header, reader.key, reader.payload, low, high,
+                           [work](Group* group, const char* row) {
+                               const auto* held = (const double*)row;
+                               group_fold_rows(&work->table, group, &held, 1, 1);
+                           });
+            else if (reader.header.held_out != 0)
                 work->held_in_training = true;
             else
                 visit_rows(work, &reader.header, reader.key, reader.payload, low, high,
@@ -234,7 +241,11 @@ void load_whole(BucketWork* work) {
 // Folds the group's listed rows, held-out ones last.
 void settle_lists(BucketWork* work, Group* group) {
     uint32 n = 0;
-    if (group->listed[0] > 0) group_fold_list(&work->table, &work->lists, group);
+    if (group->listed[0] > 0) group_fold_list(&work->table, &work->lists, group, 0);
+    if (work->table.splits) {
+        if (group->listed[1] > 0) group_fold_list(&work->table, &work->lists, group, 1);
+        return;
+    }
     for (uint32 i = group->list_head[1]; i != 0; i = work->lists.next[i - 1]) {
         memcpy(work->gathered + (Size)n * (Size)work->table.stride, work->lists.rows[i - 1],
                work->sizes.row);
@@ -264,6 +275,8 @@ void put_result(BucketWork* work, const Group* group, const GroupOutcome* outcom
     header.seconds = (float4)outcome->seconds;
     header.sqlstate = outcome->sqlstate;
     header.kind = outcome->kind;
+    if (work->segment->keeps_sums())
+        header.sums_bytes = (uint32)(sizeof(StoredSums) + work->sizes.moments);
     const Size bytes = result_body_bytes(&header);
     if (bytes > work->body_bytes) {
         if (work->body != nullptr) pfree(work->body);
@@ -275,6 +288,7 @@ void put_result(BucketWork* work, const Group* group, const GroupOutcome* outcom
     append(&to, outcome->model, header.model_bytes);
     append(&to, outcome->message, header.message_bytes);
     append(&to, outcome->hint, header.hint_bytes);
+    if (header.sums_bytes > 0) stored_sums_write(work->spec, group, work->sizes.moments, to);
     work->results->put(work->results, &header, work->body);
     pg_atomic_write_u64(&work->slot->groups, pg_atomic_read_u64(&work->slot->groups) + 1);
     pg_atomic_uint64* counter =
@@ -338,7 +352,11 @@ void fit_group(BucketWork* work, Group* group) {
     GroupTable* table = &work->table;
     GroupOutcome outcome;
     if (!settle_unfittable(work, group, &outcome)) {
-        if (table->folds_rows)
+        if (table->splits)
+            session_finish_split(work->session, group->moments,
+                                 group->moments + table->moments_doubles, group->n_rows,
+                                 fit_input(work, group), &outcome);
+        else if (table->folds_rows)
             session_finish(work->session, group->moments, group->state, group->n_rows,
                            fit_input(work, group), &outcome);
         else
@@ -474,8 +492,8 @@ BucketWork* fit_begin(RunSegment* segment, ResultSink* results) {
     work->reports = segment->pid == MyProcPid;
     work->slot = process_slot(segment, Activity::fitting);
     work->table_budget = work->spec->budget_bytes - work->spec->budget_bytes / 8;
-    const Size moments_bytes = core::MomentLayout(work->spec->n_features + 1).bytes() *
-                               (Size)(work->spec->cv_folds > 0 ? work->spec->cv_folds : 1);
+    const Size moments_bytes =
+        core::MomentLayout(work->spec->n_features + 1).bytes() * (Size)work->spec->n_moments();
     work->sizes = chunk_sizes(work->spec, &work->codec, moments_bytes);
     scan_files_open(&work->files, segment, &work->sizes);
     work->moments = (double*)MemoryContextAllocHuge(context, moments_bytes);

@@ -185,13 +185,16 @@ uint64 groups_done(RunSegment* segment) {
            pg_atomic_read_u64(&segment->groups_skipped);
 }
 
-// Keys and times become text in one way, whatever the session's settings.
+}  // namespace
+
 void set_text_formats() {
     (void)set_config_option("DateStyle", "ISO, YMD", PGC_USERSET, PGC_S_SESSION, GUC_ACTION_SAVE,
                             true, 0, false);
     (void)set_config_option("TimeZone", "UTC", PGC_USERSET, PGC_S_SESSION, GUC_ACTION_SAVE, true, 0,
                             false);
 }
+
+namespace {
 
 // Before a slice: the workers of the one before have gone.
 void forget_processes(RunSegment* segment) {
@@ -223,7 +226,8 @@ void fit_and_collect(dsm_segment* mapped, const TrainPlan* plan, int workers, Co
     SessionResults session = {};
     set_phase(segment, Phase::fitting);
     set_text_formats();
-    summary->processes = (int)pg_atomic_read_u32(&segment->n_processes);
+    summary->processes =
+        (int)pg_atomic_read_u32(&segment->n_processes) - (segment->merges_sums ? 1 : 0);
     if (summary->processes < 1) summary->processes = 1;
 
     BucketWork* work = fit_begin(segment, files);

@@ -22,6 +22,9 @@ void fit_and_collect(dsm_segment* mapped, const TrainPlan* plan, int workers, Co
 void fit_slice(dsm_segment* mapped, const TrainPlan* plan, int workers, int from, int to,
                Collected* collected, FitSummary* summary);
 
+// Keys and times become text in one way, whatever the session's settings; within a GUC nest level.
+void set_text_formats();
+
 // The error of which fit_and_collect speaks.
 void check_failures(RunSegment* segment, double max_failed_fraction);
 

@@ -199,6 +199,17 @@ void session_finish(FitSession* session, const double* moments, const double* st
     outcome->seconds = (double)(clock_us() - start) / 1e6;
 }
 
+void session_finish_split(FitSession* session, const double* train, const double* held,
+                          int64 n_rows, GroupFitInput input, GroupOutcome* outcome) {
+    const int64 start = clock_us();
+    run_step(session, input, [&](const core::StopSignal& stop) {
+        session->trainer->finish_split(train, held, session->options, stop, *session->result);
+        return session->result->status;
+    });
+    settle(session, n_rows, outcome);
+    outcome->seconds = (double)(clock_us() - start) / 1e6;
+}
+
 void session_fit_rows(FitSession* session, double* rows, Size n, Size stride,
                       const LevelDictionary* levels, GroupFitInput input, GroupOutcome* outcome) {
     const int64 start = clock_us();

@@ -37,6 +37,9 @@ void session_add_holdout(FitSession* session, double* state, double* moments, co
                          uint32 n, Size stride);
 void session_finish(FitSession* session, const double* moments, const double* state, int64 n_rows,
                     GroupFitInput input, GroupOutcome* outcome);
+// From the moments of the training split and of the held-out rows.
+void session_finish_split(FitSession* session, const double* train, const double* held,
+                          int64 n_rows, GroupFitInput input, GroupOutcome* outcome);
 void session_fit_rows(FitSession* session, double* rows, Size n, Size stride,
                       const LevelDictionary* levels, GroupFitInput input, GroupOutcome* outcome);
 

@@ -152,10 +152,13 @@ void make_moments(GroupTable* table, Group* group) {
     group->moments = group_table_doubles(table, table->moments_doubles * (Size)table->n_moments);
 }
 
-void add_to_moments(GroupTable* table, Group* group, const double* const* rows, uint32 n) {
+void add_to_moments(GroupTable* table, Group* group, const double* const* rows, uint32 n,
+                    int held_out) {
     const core::MomentLayout layout(table->d);
     if (table->cv_folds == 0) {
-        core::moments_gather_rows(group->moments, layout, rows, n);
+        core::moments_gather_rows(
+            group->moments + (table->splits ? (Size)held_out * table->moments_doubles : 0), layout,
+            rows, n);
         return;
     }
     for (uint32 i = 0; i < n; i++) {
@@ -191,7 +194,8 @@ void group_table_init(GroupTable* table, RunSpec* spec, KeyCodec* codec, MemoryC
     table->block_bytes = (Size)spec->budget_bytes / 16;
     if (table->block_bytes < kLeastBlockBytes) table->block_bytes = kLeastBlockBytes;
     if (table->block_bytes > kMostBlockBytes) table->block_bytes = kMostBlockBytes;
-    table->n_moments = spec->cv_folds > 0 ? spec->cv_folds : 1;
+    table->n_moments = spec->n_moments();
+    table->splits = spec->append_only;
     table->moments_doubles = core::MomentLayout(table->d).doubles();
     // Rows whose bytes equal those of the moments, to the next power of two, 16 to 64.
     const Size row_bytes = (Size)table->stride * sizeof(double);
@@ -294,15 +298,16 @@ void group_fold(GroupTable* table, Group* group) {
             group->n_train - done < lengthof(rows) ? group->n_train - done : (uint32)lengthof(rows);
         for (uint32 i = 0; i < n; i++)
             rows[i] = group->train + (Size)(done + i) * (Size)table->stride;
-        add_to_moments(table, group, rows, n);
+        add_to_moments(table, group, rows, n, 0);
         done += n;
     }
     group->n_train = 0;
 }
 
-void group_fold_rows(GroupTable* table, Group* group, const double* const* rows, uint32 n) {
+void group_fold_rows(GroupTable* table, Group* group, const double* const* rows, uint32 n,
+                     int held_out) {
     if (group->moments == nullptr) make_moments(table, group);
-    add_to_moments(table, group, rows, n);
+    add_to_moments(table, group, rows, n, held_out);
     group->n_rows += n;
     for (uint32 i = 0; i < n && table->time_at >= 0; i++) {
         int64 time;
@@ -311,17 +316,17 @@ void group_fold_rows(GroupTable* table, Group* group, const double* const* rows,
     }
 }
 
-void group_fold_list(GroupTable* table, const RowLists* lists, Group* group) {
+void group_fold_list(GroupTable* table, const RowLists* lists, Group* group, int held_out) {
     const double* rows[64];
     uint32 n = 0;
-    for (uint32 i = group->list_head[0]; i != 0; i = lists->next[i - 1]) {
+    for (uint32 i = group->list_head[held_out]; i != 0; i = lists->next[i - 1]) {
         rows[n++] = lists->rows[i - 1];
         if (n == lengthof(rows)) {
-            group_fold_rows(table, group, rows, n);
+            group_fold_rows(table, group, rows, n, held_out);
             n = 0;
         }
     }
-    if (n > 0) group_fold_rows(table, group, rows, n);
+    if (n > 0) group_fold_rows(table, group, rows, n, held_out);
 }
 
 void group_merge_moments(GroupTable* table, Group* group, const double* moments) {

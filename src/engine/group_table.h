@@ -52,6 +52,7 @@ struct GroupTable {
     int time_at;  // index of the time in a row, or -1
     int n_moments;
     bool folds_rows;  // statistics exchange
+    bool splits;      // two moments: [0] of training rows, [1] of held-out ones
     int cv_folds;
     uint64 seed;
     uint32 block_rows;     // rows of a full block in the statistics exchange
@@ -109,15 +110,17 @@ double* group_row_slot(GroupTable* table, Group* group);
 // Folds the rows in the block into the moments.
 void group_fold(GroupTable* table, Group* group);
 // Folds rows that lie elsewhere, and notes their number and times.
-void group_fold_rows(GroupTable* table, Group* group, const double* const* rows, uint32 n);
+// `held_out`: which of the moments, where the table splits.
+void group_fold_rows(GroupTable* table, Group* group, const double* const* rows, uint32 n,
+                     int held_out);
 inline void list_row(RowLists* lists, Group* group, int held_out, const double* row) {
     lists->rows[lists->n] = row;
     lists->next[lists->n] = group->list_head[held_out];
     group->list_head[held_out] = ++lists->n;
     group->listed[held_out]++;
 }
-// Folds the group's listed training rows.
-void group_fold_list(GroupTable* table, const RowLists* lists, Group* group);
+// Folds one of the group's lists.
+void group_fold_list(GroupTable* table, const RowLists* lists, Group* group, int held_out);
 // Merges moments from elsewhere.
 void group_merge_moments(GroupTable* table, Group* group, const double* moments);
 void group_free_rows(GroupTable* table, Group* group);

@@ -2,6 +2,7 @@
 
 #include "engine/refresh.h"
 
+#include "engine/append.h"
 #include "engine/key_image.h"
 #include "engine/progress.h"
 #include "engine/set_view.h"
@@ -201,6 +202,12 @@ int length_of(Datum array) {
 }
 
 void describe(Retraining* r) {
+    if (r->read_after != nullptr) {
+        r->run.more_details = psprintf(", \"refresh\": \"append\", \"base_run\": " INT64_FORMAT
+                                       ", \"read_after\": \"%s\"",
+                                       r->base->run_id, r->read_after);
+        return;
+    }
     r->run.more_details =
         psprintf(", \"base_run\": " INT64_FORMAT ", \"carried\": " INT64_FORMAT
                  ", \"trained_again\": " UINT64_FORMAT ", \"vanished\": %d",
@@ -299,6 +306,21 @@ void lock_set(Retraining* r) {
     if (set->n_features < 0) r->run.plan->features_given = false;
 }
 
+void end_run(Run* run, ErrorContextCallback* context) {
+    set_phase(run->segment, Phase::finished);
+    end_activity(run->segment);
+    retract_run(dsm_segment_handle(run->mapped));
+    error_context_stack = context;
+}
+
+void finish_retraining(Retraining* r, ErrorContextCallback* context) {
+    r->finished = GetCurrentTimestamp();
+    record_run(&r->run, &r->collected, r->finished);
+    create_set_view(r->run.plan);
+    registry::announce_models_changed();
+    end_run(&r->run, context);
+}
+
 }  // namespace
 
 void plan_retraining(Retraining* r) {
@@ -312,7 +334,7 @@ void plan_retraining(Retraining* r) {
     plan->spec->budget_bytes = pg::memory_budget_bytes();
 }
 
-void retrain(Retraining* r) {
+bool retrain(Retraining* r) {
     Run* run = &r->run;
     ErrorContextCallback context;
     registry::RegistryRights rights;
@@ -326,6 +348,21 @@ void retrain(Retraining* r) {
     const TimestampTz start = GetCurrentTimestamp();
     scan_source(run, r->workers);
     run->scan_seconds = seconds_between(start, GetCurrentTimestamp());
+    if (r->read_after != nullptr) {
+        if (pg_atomic_read_u64(&run->segment->rows_read) == 0) {
+            end_run(run, context.previous);
+            dsm_detach(run->mapped);
+            run->segment = nullptr;
+            return false;
+        }
+        merge_stored_sums(r);
+    }
+    if (run->plan->spec->append_only && r->all) {
+        fit_and_collect(run->mapped, run->plan, r->workers, &r->collected, &run->fit);
+        describe(r);
+        finish_retraining(r, context.previous);
+        return true;
+    }
     registry::enter_registry(&rights);
     create_result_partitions(r->run_id);
     registry::leave_registry(&rights);
@@ -347,14 +384,8 @@ void retrain(Retraining* r) {
         r->collected.storage = 0;
     }
     registry::leave_registry(&rights);
-    r->finished = GetCurrentTimestamp();
-    record_run(run, &r->collected, r->finished);
-    create_set_view(run->plan);
-    registry::announce_models_changed();
-    set_phase(run->segment, Phase::finished);
-    end_activity(run->segment);
-    retract_run(dsm_segment_handle(run->mapped));
-    error_context_stack = context.previous;
+    finish_retraining(r, context.previous);
+    return true;
 }
 
 }  // namespace many::engine
@@ -399,7 +430,7 @@ Datum many_retrain_failed(PG_FUNCTION_ARGS) {
                         skipped_too ? "failed or skipped" : "failed"),
                  skipped_too ? 0 : errhint("include_skipped => true tries skipped groups too.")));
     r.run_id = many::registry::new_run_id();
-    engine::retrain(&r);
+    (void)engine::retrain(&r);
     engine::settle_fingerprints(&r, false, false);
     const Datum summary = engine::summary_of(fcinfo, &r, caller, "succeeded");
     dsm_detach(r.run.mapped);
@@ -432,7 +463,13 @@ Datum many_refresh_many_models(PG_FUNCTION_ARGS) {
     r.base = engine::read_base("r.run_id OPERATOR(pg_catalog.=) $1", INT8OID, Int64GetDatum(base));
     engine::lock_set(&r);
     r.run_id = registry::new_run_id();
-    if (changed) {
+    const bool appends = changed && r.run.plan->spec->append_only;
+    if (appends) {
+        r.all = true;
+        r.gone = engine::keys_of(
+            "SELECT NULL::pg_catalog.jsonb WHERE false AND $1 > $2 AND $3 = ''", 0, 0, "", true);
+        (void)engine::plan_append(&r);
+    } else if (changed) {
         engine::store_fingerprints(&r);
         const Datum known = engine::keys_of(
             "SELECT f.partition_key FROM many_models.fingerprint_store AS f WHERE f.run_id = $1 "
@@ -458,9 +495,9 @@ Datum many_refresh_many_models(PG_FUNCTION_ARGS) {
         r.gone = engine::keys_of(
             "SELECT NULL::pg_catalog.jsonb WHERE false AND $1 > $2 AND $3 = ''", 0, 0, "", true);
     }
-    const bool idle = !r.all && engine::length_of(r.again) == 0 && engine::length_of(r.gone) == 0;
-    if (!idle) engine::retrain(&r);
-    engine::settle_fingerprints(&r, changed, idle);
+    bool idle = !r.all && engine::length_of(r.again) == 0 && engine::length_of(r.gone) == 0;
+    if (!idle) idle = !engine::retrain(&r);
+    engine::settle_fingerprints(&r, changed && !appends, idle);
     const Datum summary = engine::summary_of(fcinfo, &r, caller, idle ? "unchanged" : "succeeded");
     if (!idle) dsm_detach(r.run.mapped);
     SPI_finish();

@@ -7,12 +7,14 @@ namespace many::engine {
 
 enum class ResultKind : uint8 { trained = 0, failed = 1, skipped = 2 };
 
-// Followed by the body: key image, model bytes, message, hint (no terminators).
+// Followed by the body: key image, model bytes, message, hint (no terminators), stored sums
+// (append.h).
 struct ResultHeader {
     uint32 key_length;
     uint32 model_bytes;
     uint32 message_bytes;
     uint32 hint_bytes;
+    uint32 sums_bytes;
     int64 n_rows;
     int64 first_time;
     int64 last_time;
@@ -20,12 +22,11 @@ struct ResultHeader {
     int32 sqlstate;
     ResultKind kind;
     bool has_window;
-    char unused[6];
 };
 
 inline Size result_body_bytes(const ResultHeader* header) {
     return (Size)header->key_length + header->model_bytes + header->message_bytes +
-           header->hint_bytes;
+           header->hint_bytes + header->sums_bytes;
 }
 
 // Where a process's results go. All but `put` may be nullptr.

@@ -84,6 +84,7 @@ struct RunSpec {
     core::HoldoutSpec holdout;
     core::NullPolicy null_policy;
     int32 cv_folds;
+    bool append_only;  // moments apart for training and held-out rows, kept with the results
     int64 seed;
     int32 max_levels;
     double seconds_per_group;  // 0: no limit
@@ -96,6 +97,7 @@ struct RunSpec {
     }
     char* overrides() { return (char*)this + overrides_offset; }
     int row_doubles() const { return n_features + 1 + (has_time ? 1 : 0); }
+    int n_moments() const { return append_only ? 2 : cv_folds > 0 ? cv_folds : 1; }
 };
 
 struct RunSegment {
@@ -115,6 +117,7 @@ struct RunSegment {
     uint32 spec_offset;
     bool bucket_done[kMaxBuckets];  // before the run went on: the sink drops their rows
     bool is_partial;                // only groups whose hashes are listed
+    bool merges_sums;               // one of the n_processes wrote stored sums (append.h)
     uint32 only_offset;
     uint64 n_only;
 
@@ -123,6 +126,7 @@ struct RunSegment {
     pg_atomic_uint32 n_processes;  // of the sink; numbers their files
     pg_atomic_uint32 next_bucket;  // of the fit phase
     pg_atomic_uint64 rows_read;
+    pg_atomic_uint64 last_time;     // int64: of all rows read, usable or not; PG_INT64_MIN: none
     pg_atomic_uint64 rows_skipped;  // for a NULL, under null_policy skip_row
     pg_atomic_uint64 bytes_exchanged;
     pg_atomic_uint64 groups_trained;
@@ -139,6 +143,8 @@ struct RunSegment {
 
     SharedFileSet files;
 
+    // Whether the results keep the sums of their groups: of runs that read every row.
+    bool keeps_sums() { return spec()->append_only && !is_partial; }
     RunSpec* spec() { return (RunSpec*)((char*)this + spec_offset); }
     const uint64* only() const { return (const uint64*)((const char*)this + only_offset); }
 };

@@ -67,7 +67,8 @@ struct Sink {
     char* packed[2];   // training and held-out rows of a batch that passes through
     Size table_budget;
     ProcessSlot* slot;
-    bool reports;  // the run's own session
+    bool reports;     // the run's own session
+    int64 last_time;  // of the rows read
     uint32 rows_unreported;
     uint64 skipped_unreported;
 };
@@ -131,6 +132,7 @@ Sink* make_sink(MemoryContext aggregate_context, int64 run) {
     sink->spec = spec;
     sink->context = context;
     sink->reports = segment->pid == MyProcPid;
+    sink->last_time = PG_INT64_MIN;
     sink->is_partial = segment->is_partial;
     sink->slot = process_slot(segment, Activity::scanning);
     key_codec_init(&sink->codec, spec);
@@ -176,6 +178,14 @@ void note_peak(Sink* sink) {
     }
 }
 
+void note_last_time(Sink* sink) {
+    uint64 last = pg_atomic_read_u64(&sink->segment->last_time);
+    while ((int64)last < sink->last_time &&
+           !pg_atomic_compare_exchange_u64(&sink->segment->last_time, &last,
+                                           (uint64)sink->last_time)) {
+    }
+}
+
 int64 time_of(const RunSpec* spec, Datum value) {
     switch (spec->time_type) {
         case INT2OID:
@@ -203,6 +213,7 @@ RowState read_row(Sink* sink, const NullableDatum* values, double* row, int* bad
         time_is_null = values->isnull;
         const int64 time = time_is_null ? kNoTime : time_of(spec, values->value);
         memcpy(&row[p + 1], &time, sizeof time);
+        if (time > sink->last_time) sink->last_time = time;
         values++;
     }
     const NullableDatum* target = values++;
@@ -281,18 +292,22 @@ void write_list(Sink* sink, Group* group, bool held_out) {
         memcpy(gathered, sink->lists.rows[i - 1], sink->row_bytes);
         gathered += sink->row_bytes;
     }
-    write_rows(&sink->writer, held_out ? Stream::holdout : Stream::training, group->hash,
-               group->key, group->key_length, sink->gathered, group->listed[held_out],
-               sink->table.stride);
+    const Stream stream = held_out && !sink->table.splits ? Stream::holdout : Stream::training;
+    write_rows(&sink->writer, stream, held_out, group->hash, group->key, group->key_length,
+               sink->gathered, group->listed[held_out], sink->table.stride);
 }
 
 void settle_group(Sink* sink, Group* group) {
-    const uint32 n = group->listed[0];
-    if (n > 0 && sink->table.folds_rows && (group->moments != nullptr || n >= kFewRows))
-        group_fold_list(&sink->table, &sink->lists, group);
-    else if (n > 0)
-        write_list(sink, group, false);
-    if (group->listed[1] > 0) write_list(sink, group, true);
+    const bool splits = sink->table.splits;
+    const uint32 n = group->listed[0] + (splits ? group->listed[1] : 0);
+    const bool folds = sink->table.folds_rows && (group->moments != nullptr || n >= kFewRows);
+    for (int held_out = 0; held_out < 2; held_out++) {
+        if (group->listed[held_out] == 0) continue;
+        if (folds && (held_out == 0 || splits))
+            group_fold_list(&sink->table, &sink->lists, group, held_out);
+        else
+            write_list(sink, group, held_out != 0);
+    }
     group->listed[0] = group->listed[1] = 0;
     group->list_head[0] = group->list_head[1] = 0;
 }
@@ -485,6 +500,7 @@ void finish_sink(Sink* sink, int64 rows) {
     }
     publish_counts(sink);
     note_peak(sink);
+    note_last_time(sink);
     write_table(&sink->writer, &sink->table);
     group_table_free(&sink->table);
     chunk_writer_finish(&sink->writer);

@@ -56,8 +56,8 @@ double estimated_rows(SPIPlanPtr plan) {
     return rows;
 }
 
-int choose_buckets(const RunSpec* spec, double rows, int workers) {
-    const double bytes = rows * ((double)spec->row_doubles() * sizeof(double) + 32);
+int choose_buckets(const RunSpec* spec, double rows, double stored_bytes, int workers) {
+    const double bytes = stored_bytes + rows * ((double)spec->row_doubles() * sizeof(double) + 32);
     int buckets = 16;
     while (buckets < kMaxBuckets && (buckets * kBucketBytes < bytes || buckets < workers * 8))
         buckets *= 2;
@@ -98,6 +98,7 @@ void create_segment(Run* run, const char* model_set, int64 run_id, int workers) 
           &segment->groups_trained, &segment->groups_failed, &segment->groups_skipped,
           &segment->peak_bytes, &segment->worker_cpu_us, &segment->worker_temp_bytes})
         pg_atomic_init_u64(counter, 0);
+    pg_atomic_init_u64(&segment->last_time, (uint64)PG_INT64_MIN);
     for (auto& bytes : segment->bucket_bytes) pg_atomic_init_u64(&bytes, 0);
     pg_atomic_init_u32(&segment->phase, (uint32)Phase::starting);
     pg_atomic_init_u32(&segment->wish, 0);
@@ -145,9 +146,9 @@ void scan_source(Run* run, int workers) {
         if (plan == nullptr) elog(ERROR, "could not plan the scan: %d", SPI_result);
         run->segment->estimated_rows = estimated_rows(plan);
         run->segment->n_buckets =
-            run->fixed_buckets > 0
-                ? run->fixed_buckets
-                : choose_buckets(run->plan->spec, run->segment->estimated_rows, workers);
+            run->fixed_buckets > 0 ? run->fixed_buckets
+                                   : choose_buckets(run->plan->spec, run->segment->estimated_rows,
+                                                    run->stored_bytes, workers);
         run->segment->bucket_end = run->segment->n_buckets;
         set_phase(run->segment, Phase::scanning);
         const int code = SPI_execute_plan(plan, nullptr, nullptr, true, 0);
@@ -161,7 +162,7 @@ void scan_source(Run* run, int workers) {
     }
     PG_END_TRY();
     pg::leave_source(&guard);
-    if (pg_atomic_read_u64(&run->segment->rows_read) == 0)
+    if (pg_atomic_read_u64(&run->segment->rows_read) == 0 && run->plan->newer_than == nullptr)
         ereport(ERROR, (errcode(ERRCODE_NO_DATA_FOUND), errmsg("the source returned no rows"),
                         errhint("Row-level security and the query's own conditions decide which "
                                 "rows a run sees.")));
@@ -251,6 +252,18 @@ ArrayType* collation_names(const KeySpec* keys, int n) {
     return pg::strings_to_text_array(names, n);
 }
 
+// Up to where the run has read, if its version can be continued from there (append.h).
+void append_last_time(const Run* run, StringInfo json) {
+    RunSpec* spec = run->plan->spec;
+    const auto last = (int64)pg_atomic_read_u64(&run->segment->last_time);
+    if (!run->segment->keeps_sums() || run->fixed_buckets > 0 || last == PG_INT64_MIN) return;
+    const int guc_level = NewGUCNestLevel();
+    set_text_formats();
+    appendStringInfo(json, ", \"last_time\": \"%s\", \"time_type\": \"%s\"", time_text(spec, last),
+                     format_type_extended(spec->time_type, -1, FORMAT_TYPE_FORCE_QUALIFY));
+    AtEOXact_GUC(true, guc_level);
+}
+
 Datum run_details(const Run* run) {
     const RunSegment* segment = run->segment;
     StringInfoData json;
@@ -261,13 +274,15 @@ Datum run_details(const Run* run) {
                      "\"collect_seconds\": %.6f, \"exchanged_bytes\": " UINT64_FORMAT
                      ", \"peak_group_bytes\": " UINT64_FORMAT
                      ", \"buckets\": %d, "
-                     "\"rescans\": %u%s, ",
+                     "\"rescans\": %u%s",
                      run->plan->spec->exchange == Exchange::statistics ? "statistics" : "rows",
                      run->scan_seconds, run->fit.fit_seconds, run->fit.collect_seconds,
                      pg_atomic_read_u64(&mutable_segment->bytes_exchanged),
                      pg_atomic_read_u64(&mutable_segment->peak_bytes), segment->n_buckets,
                      pg_atomic_read_u32(&mutable_segment->rescans),
                      run->more_details != nullptr ? run->more_details : "");
+    append_last_time(run, &json);
+    appendStringInfoString(&json, ", ");
     const pg::Resources used = run_resources(mutable_segment, &run->before);
     pg::append_resources(&json, &used);
     appendStringInfoChar(&json, '}');

@@ -8,7 +8,7 @@ namespace {
 
 constexpr const char* kRunOptionKeys =
     "holdout, cv_folds, min_rows, null_policy, max_failed_fraction, seconds_per_group, "
-    "group_options, seed, max_levels, fit_intercept, standardize, lambda, alpha";
+    "group_options, seed, max_levels, append_only, fit_intercept, standardize, lambda, alpha";
 
 void require_object(const char* key, const JsonbValue* value, const char* valid) {
     if (value->type != jbvBinary || !JsonContainerIsObject(value->val.binary.data))
@@ -198,6 +198,8 @@ RunOptions* parse_run_options(const char* algorithm, Jsonb* object) {
         } else if (strcmp(key, "max_levels") == 0) {
             options->max_levels =
                 (int)pg::option_int64(key, &value, 2, 10000, "a whole number from 2 to 10000");
+        } else if (strcmp(key, "append_only") == 0) {
+            options->append_only = value.type != jbvNull && pg::option_bool(key, &value);
         } else if (strcmp(key, "group_options") == 0) {
             if (value.type == jbvNull) continue;
             if (value.type != jbvBinary || !JsonContainerIsArray(value.val.binary.data))

@@ -13,6 +13,7 @@ struct RunOptions {
     double max_failed_fraction;
     double seconds_per_group;
     int max_levels;
+    bool append_only;
     Jsonb* group_options;  // nullptr: none
 };
 

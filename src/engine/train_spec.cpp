@@ -242,6 +242,36 @@ void describe_time(TrainPlan* plan, const RunOptions* options, RunSpec* spec) {
                                             : DatumGetInt64(since);
 }
 
+[[noreturn]] void refuse_append_only(const char* with, const char* hint) {
+    ereport(ERROR, (errcode(ERRCODE_INVALID_PARAMETER_VALUE),
+                    errmsg("option append_only cannot be combined with %s", with),
+                    errdetail("Only sums over the rows of a group are kept, not the rows."),
+                    errhint("%s", hint)));
+    pg_unreachable();
+}
+
+// Of append_only: all that is asked follows from sums to which new rows can be added.
+void require_sums_suffice(const TrainPlan* plan, RunSpec* spec) {
+    using Kind = core::HoldoutSpec::Kind;
+    if (!spec->has_time)
+        ereport(ERROR, (errcode(ERRCODE_INVALID_PARAMETER_VALUE),
+                        errmsg("option append_only needs a time column"),
+                        errhint("Give time_column: by it a refresh finds the new rows.")));
+    for (int i = 0; i < spec->n_features; i++)
+        if (spec->features()[i].kind == pg::FeatureKind::level)
+            refuse_append_only(
+                psprintf("the categorical feature \"%s\"", NameStr(spec->features()[i].name)),
+                "Leave it out of features, or encode it as numbers in the source query.");
+    if (spec->null_policy == core::NullPolicy::impute_mean)
+        refuse_append_only("null_policy \"impute_mean\"", "Use \"skip_row\" or \"error\".");
+    if (spec->holdout.kind == Kind::rows)
+        refuse_append_only("holdout.rows", "Hold out a fraction of the rows, or all since a time.");
+    if (spec->holdout.exact)
+        refuse_append_only("holdout.exact", "Leave it out: a hash of the row decides.");
+    if (plan->learner.lambda_auto) refuse_append_only("lambda \"auto\"", "Set lambda to a number.");
+    if (spec->cv_folds > 0) refuse_append_only("cv_folds", "Use a holdout.");
+}
+
 // Statistics suffice unless something needs a group's rows together.
 Exchange choose_exchange(RunSpec* spec) {
     using Kind = core::HoldoutSpec::Kind;
@@ -249,7 +279,8 @@ Exchange choose_exchange(RunSpec* spec) {
         if (spec->features()[i].kind == pg::FeatureKind::level) return Exchange::rows;
     if (spec->null_policy == core::NullPolicy::impute_mean) return Exchange::rows;
     if (spec->holdout.kind == Kind::rows) return Exchange::rows;
-    if (spec->holdout.kind == Kind::fraction && (spec->has_time || spec->holdout.exact))
+    if (spec->holdout.kind == Kind::fraction && !spec->append_only &&
+        (spec->has_time || spec->holdout.exact))
         return Exchange::rows;
     if (spec->cv_folds > 0 && spec->has_time) return Exchange::rows;
     return Exchange::statistics;
@@ -352,6 +383,8 @@ TrainPlan* plan_training(TrainArguments* arguments, const registry::ModelSet* st
     spec->max_levels = options->max_levels;
     spec->seconds_per_group = options->seconds_per_group;
     spec->options = pg::to_group_options(plan->learner);
+    spec->append_only = options->append_only;
+    if (spec->append_only) require_sums_suffice(plan, spec);
     spec->exchange = choose_exchange(spec);
     spec->n_overrides = encode_overrides(options, plan, spec->keys(), &overrides);
     spec->overrides_offset = (uint32)MAXALIGN(fixed);
@@ -376,6 +409,9 @@ char* sink_query(const TrainPlan* plan, int64 run) {
     for (int i = 0; i < plan->n_features; i++)
         appendStringInfo(&query, ", s.%s", quote_identifier(plan->features[i]));
     appendStringInfo(&query, ") FROM %s AS s", plan->source->from_clause);
+    if (plan->newer_than != nullptr)
+        appendStringInfo(&query, " WHERE s.%s OPERATOR(pg_catalog.>) %s",
+                         quote_identifier(a->time_column), plan->newer_than);
     return query.data;
 }
 

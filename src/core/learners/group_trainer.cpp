@@ -10,6 +10,7 @@
 #include "core/error.h"
 #include "core/learners/group_trainer_impl.h"
 #include "core/learners/linear_workspace.h"
+#include "core/selection/moment_metrics.h"
 #include "core/selection/split.h"
 
 namespace many::core {
@@ -141,6 +142,32 @@ void GroupTrainer::finish(const double* moments, const double* state, const Grou
     const bool evaluated = state != nullptr && state[0] != 0;
     m.encode(evaluated ? holdout_finish(state + 1, p) : no_metrics(), nullptr, total, nullptr,
              result);
+}
+
+void GroupTrainer::finish_split(const double* train, const double* held,
+                                const GroupOptions& options, const StopSignal& stop,
+                                GroupResult& result) {
+    Impl& m = *impl_;
+    const int p = m.spec.n_features;
+    m.total.assign(train, train + m.layout.doubles());
+    moments_merge(m.total.data(), held, m.layout);
+    const double n = moments_count(m.total.data());
+    SplitMetrics holdout = no_metrics();
+    result.message.clear();
+    result.hint.clear();
+    result.model.clear();
+    result.rows_skipped = 0;
+    result.rows_used = static_cast<std::int64_t>(n);
+    if (!m.enough_rows(n, p, options, result)) return;
+    if (moments_count(held) > 0) {
+        LinearOptions linear = options.linear;
+        linear.inference = false;  // of this fit only predictions are asked
+        const FitStatus s = m.solver.fit(train, p, linear, nullptr, 0, stop, m.fit);
+        if (m.can_be_evaluated(s)) holdout = moment_metrics(held, m.fit);
+    }
+    const FitStatus s = m.solver.fit(m.total.data(), p, options.linear, nullptr, 0, stop, m.fit);
+    m.explain(s, n, options, result);
+    if (s == FitStatus::ok) m.encode(holdout, nullptr, m.total.data(), nullptr, result);
 }
 
 bool GroupTrainer::Impl::enough_rows(double n, int terms, const GroupOptions& options,

@@ -99,6 +99,11 @@ class GroupTrainer {
     // state: nullptr without a holdout.
     void finish(const double* moments, const double* state, const GroupOptions& options,
                 const StopSignal& stop, GroupResult& result);
+    // As all three, from the moments of the training split and those of the held-out rows, one
+    // buffer each: for data that grow, whose rows are not kept. mae, mape and smape of the holdout
+    // are NaN. Without folds.
+    void finish_split(const double* train, const double* held, const GroupOptions& options,
+                      const StopSignal& stop, GroupResult& result);
 
     // Rows form. rows: n rows of n_features + 1 (+ 1 with has_time) doubles, row r at
     // rows + r * stride; may be reordered and overwritten.
