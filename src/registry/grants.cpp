@@ -77,8 +77,9 @@ struct KeyColumns {
 KeyColumns key_columns(const ModelSet* set) {
     Oid types[1] = {TEXTOID};
     Datum values[1] = {CStringGetTextDatum(set->name)};
-    if (write("SELECT FROM many_models.runs WHERE model_set = $1 AND kind IN ('train', 'import') LIMIT 1", 1,
-              types, values, nullptr) == 0)
+    if (write("SELECT FROM many_models.runs WHERE model_set = $1 AND kind IN ('train', 'import') "
+              "LIMIT 1",
+              1, types, values, nullptr) == 0)
         ereport(ERROR, (errcode(ERRCODE_OBJECT_NOT_IN_PREREQUISITE_STATE),
                         errmsg("model set \"%s\" has no version", set->name),
                         errhint("Keys are read as values of its partition columns: train it "

@@ -16,7 +16,7 @@ namespace {
 
 constexpr int kBatch = 500;                    // rows of one multi-insert
 constexpr Size kBatchBytes = 4 * 1024 * 1024;  // or so many bytes of models
-constexpr int kColumns = 10;                   // of both tables
+constexpr int kColumns = 11;                   // of both tables; the last, sums, stays NULL
 
 struct Target {
     Relation relation;
@@ -119,6 +119,7 @@ MemoryContext store_row_context(VersionStore* store) {
 void store_model(VersionStore* store, const StoredModel* model) {
     MemoryContext old = MemoryContextSwitchTo(store->row_context);
     bool nulls[kColumns] = {false};
+    nulls[kColumns - 1] = true;  // a refresh of an imported version trains anew
     Datum values[kColumns] = {
         Int64GetDatum(store->storage),
         Int64GetDatum(store->run_id),
@@ -138,6 +139,7 @@ void store_model(VersionStore* store, const StoredModel* model) {
 void store_failure(VersionStore* store, const StoredFailure* failure) {
     MemoryContext old = MemoryContextSwitchTo(store->row_context);
     bool nulls[kColumns] = {false};
+    nulls[kColumns - 1] = true;
     Datum values[kColumns] = {
         Int64GetDatum(store->storage),          Int64GetDatum(store->run_id),
         JsonbPGetDatum(failure->key),           CStringGetTextDatum(failure->status),
