@@ -88,7 +88,7 @@ void evaluate_holdout(benchmark::State& state) {
     LinearFit out;
     if (solver.fit(moments.data(), p, {}, nullptr, 0, {}, out) != FitStatus::ok) return;
     std::vector<double> sums(holdout_state_doubles(p));
-    holdout_start(sums.data(), out);
+    holdout_start(sums.data(), out, out.target_mean);
     for (auto _ : state) {
         holdout_add_rows(sums.data(), p, rows.data(), 1000, static_cast<std::size_t>(p) + 1);
     }

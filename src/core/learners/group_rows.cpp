@@ -12,6 +12,7 @@
 #include "core/error.h"
 #include "core/learners/group_trainer_impl.h"
 #include "core/learners/linear_workspace.h"
+#include "core/selection/comparison.h"
 #include "core/selection/split.h"
 
 namespace many::core {
@@ -197,25 +198,29 @@ FitStatus GroupTrainer::Impl::accumulate(const Rows& rows, const RowDesign& d,
     return FitStatus::ok;
 }
 
-// Metrics of `fit` on rows; those with a level unseen in training are left out.
+// Metrics of `fit` on rows, into `state`; those with a level unseen in training are left out.
+template <class WithRow>
 FitStatus GroupTrainer::Impl::evaluate(const Rows& rows, const RowDesign& d,
-                                       const std::vector<std::uint32_t>& index,
-                                       const StopSignal& stop, SplitMetrics* out) {
+                                       const std::vector<std::uint32_t>& index, double mean,
+                                       const StopSignal& stop, WithRow with_row) {
     const std::size_t width = static_cast<std::size_t>(d.terms()) + 1;
     const std::size_t rows_per_block = block_rows(d.terms());
     block.resize(rows_per_block * width);
     state.resize(holdout_state_doubles(d.terms()));
-    holdout_start(state.data(), fit);
+    holdout_start(state.data(), fit, mean);
     for (std::size_t first = 0; first < index.size(); first += rows_per_block) {
         const std::size_t m = std::min(rows_per_block, index.size() - first);
         std::size_t filled = 0;
         for (std::size_t i = 0; i < m; ++i) {
-            if (d.expand(rows.at(index[first + i]), block.data() + filled * width)) ++filled;
+            double* expanded = block.data() + filled * width;
+            const double* row = rows.at(index[first + i]);
+            if (!d.expand(row, expanded)) continue;
+            with_row(expanded, row);
+            ++filled;
         }
         holdout_add_rows(state.data(), d.terms(), block.data(), filled, width);
         if (const FitStatus s = stop.poll(); s != FitStatus::ok) return s;
     }
-    *out = holdout_finish(state.data(), d.terms());
     return FitStatus::ok;
 }
 
@@ -308,13 +313,14 @@ FitStatus GroupTrainer::Impl::fit_subset(const Rows& rows, const RowDesign& d,
 
 void GroupTrainer::fit_rows(double* rows, std::size_t n, std::size_t stride,
                             const LevelLookup& levels, const GroupOptions& options,
-                            const StopSignal& stop, GroupResult& result) {
+                            const StopSignal& stop, GroupResult& result, const Rival* rival) {
     Impl& m = *impl_;
     const Impl::Rows view{rows, stride};
     if (n > std::numeric_limits<std::uint32_t>::max()) {
         throw Error(ErrorKind::unsupported, "a group has more than 4294967295 rows");
     }
-    result = GroupResult{FitStatus::ok, {}, {}, 0, 0, std::move(result.model)};
+    result = GroupResult{
+        FitStatus::ok, {}, {}, 0, 0, std::move(result.model), {no_metrics(), no_metrics(), {}}};
     result.model.clear();
     if (!m.select_rows(view, n, stop, result)) return;
     result.rows_used = static_cast<std::int64_t>(m.usable.size());
@@ -337,12 +343,14 @@ void GroupTrainer::fit_rows(double* rows, std::size_t n, std::size_t stride,
     if (!m.enough_rows(n_usable, m.design.terms(), options, result)) return;
 
     SplitMetrics holdout = no_metrics();
-    FitStatus s = m.judge_holdout(view, levels, options, stop, &holdout);
+    FitStatus s = m.judge_holdout(view, levels, options, stop, rival, &holdout, &result.comparison);
     if (s == FitStatus::ok) s = m.fit_subset(view, m.design, m.usable, options, true, stop);
-    SplitMetrics in_sample = no_metrics();
-    if (s == FitStatus::ok) s = m.evaluate(view, m.design, m.usable, stop, &in_sample);
+    if (s == FitStatus::ok)
+        s = m.evaluate(view, m.design, m.usable, m.fit.target_mean, stop,
+                       [](const double*, const double*) {});
     m.explain(s, n_usable, options, result);
     if (s != FitStatus::ok) return;
+    const SplitMetrics in_sample = holdout_finish(m.state.data(), m.design.terms());
     m.encode(holdout, &in_sample, m.whole.data(), &m.design, result);
 }
 
@@ -359,7 +367,8 @@ void GroupTrainer::Impl::note_nulls(const Rows& rows) {
 // leaves *out without rows; only a stop is returned as a failure.
 FitStatus GroupTrainer::Impl::judge_holdout(const Rows& rows, const LevelLookup& levels,
                                             const GroupOptions& options, const StopSignal& stop,
-                                            SplitMetrics* out) {
+                                            const Rival* rival, SplitMetrics* out,
+                                            Comparison* compared) {
     choose_holdout(rows);
     training.clear();
     held_rows.clear();
@@ -375,7 +384,22 @@ FitStatus GroupTrainer::Impl::judge_holdout(const Rows& rows, const LevelLookup&
     FitStatus s = fit_subset(rows, split_design, training, options, search, stop);
     if (s == FitStatus::cancelled || s == FitStatus::timed_out) return s;
     if (!can_be_evaluated(s)) return FitStatus::ok;
-    return evaluate(rows, split_design, held_rows, stop, out);
+    const int terms = split_design.terms();
+    const double mean = baseline(whole.data());
+    comparison.resize(comparison_state_doubles());
+    comparison_start(comparison.data(), mean);
+    s = evaluate(rows, split_design, held_rows, mean, stop,
+                 [&](const double* expanded, const double* row) {
+                     double other;
+                     if (rival != nullptr && rival_predicts(*rival, row, spec, levels, &other))
+                         comparison_add(comparison.data(), expanded[terms],
+                                        holdout_predict(state.data(), terms, expanded), other);
+                 });
+    if (s != FitStatus::ok) return s;
+    *out = holdout_finish(state.data(), terms);
+    compared->baseline = holdout_baseline(state.data(), terms);
+    comparison_finish(comparison.data(), &compared->rival, &compared->paired);
+    return FitStatus::ok;
 }
 
 }  // namespace many::core

@@ -10,6 +10,7 @@
 #include "core/error.h"
 #include "core/learners/group_trainer_impl.h"
 #include "core/learners/linear_workspace.h"
+#include "core/selection/comparison.h"
 #include "core/selection/moment_metrics.h"
 #include "core/selection/split.h"
 
@@ -87,6 +88,11 @@ bool GroupTrainer::Impl::can_be_evaluated(FitStatus status) const noexcept {
            (fit.algorithm != Algorithm::linear_regression || fit.df_residual > 0);
 }
 
+double GroupTrainer::Impl::baseline(const double* moments) const noexcept {
+    return fit.has_intercept ? fit.target_mean
+                             : column_sum(moments, fit.p, fit.p) / moments_count(moments);
+}
+
 // state: [0] 1 when there is a model to evaluate, then the state of metrics.h.
 FitStatus GroupTrainer::prepare_holdout(const double* moments, const GroupOptions& options,
                                         const StopSignal& stop, double* state) {
@@ -101,7 +107,7 @@ FitStatus GroupTrainer::prepare_holdout(const double* moments, const GroupOption
     std::memset(state, 0, holdout_doubles() * sizeof(double));
     if (m.can_be_evaluated(s)) {
         state[0] = 1;
-        holdout_start(state + 1, m.fit);
+        holdout_start(state + 1, m.fit, m.baseline(total));
     }
     return s == FitStatus::cancelled || s == FitStatus::timed_out ? s : FitStatus::ok;
 }
@@ -122,8 +128,24 @@ void GroupTrainer::add_holdout_rows(double* state, double* moments, const double
     }
 }
 
+void GroupTrainer::start_comparison(double* comparison, const double* state) const noexcept {
+    comparison_start(comparison, holdout_baseline_value(state + 1));
+}
+
+void GroupTrainer::add_comparison_rows(double* comparison, const double* state, const Rival& rival,
+                                       const double* rows, std::size_t n,
+                                       std::size_t stride) const {
+    const int p = impl_->spec.n_features;
+    for (std::size_t r = 0; r < n && state[0] != 0; ++r) {
+        const double* row = rows + r * stride;
+        double other;
+        if (rival_predicts(rival, row, &other))
+            comparison_add(comparison, row[p], holdout_predict(state + 1, p, row), other);
+    }
+}
+
 void GroupTrainer::finish(const double* moments, const double* state, const GroupOptions& options,
-                          const StopSignal& stop, GroupResult& result) {
+                          const StopSignal& stop, GroupResult& result, const double* comparison) {
     Impl& m = *impl_;
     const int p = m.spec.n_features;
     const double* total = sum_moments(moments, n_moments(), m.layout, m.total);
@@ -140,6 +162,10 @@ void GroupTrainer::finish(const double* moments, const double* state, const Grou
     m.explain(s, n, options, result);
     if (s != FitStatus::ok) return;
     const bool evaluated = state != nullptr && state[0] != 0;
+    result.comparison = Comparison{no_metrics(), no_metrics(), {}};
+    if (evaluated) result.comparison.baseline = holdout_baseline(state + 1, p);
+    if (evaluated && comparison != nullptr)
+        comparison_finish(comparison, &result.comparison.rival, &result.comparison.paired);
     m.encode(evaluated ? holdout_finish(state + 1, p) : no_metrics(), nullptr, total, nullptr,
              result);
 }
@@ -153,6 +179,7 @@ void GroupTrainer::finish_split(const double* train, const double* held,
     moments_merge(m.total.data(), held, m.layout);
     const double n = moments_count(m.total.data());
     SplitMetrics holdout = no_metrics();
+    SplitMetrics baseline = no_metrics();
     result.message.clear();
     result.hint.clear();
     result.model.clear();
@@ -163,11 +190,16 @@ void GroupTrainer::finish_split(const double* train, const double* held,
         LinearOptions linear = options.linear;
         linear.inference = false;  // of this fit only predictions are asked
         const FitStatus s = m.solver.fit(train, p, linear, nullptr, 0, stop, m.fit);
-        if (m.can_be_evaluated(s)) holdout = moment_metrics(held, m.fit);
+        if (m.can_be_evaluated(s)) {
+            holdout = moment_metrics(held, m.fit);
+            baseline = constant_metrics(held, p, m.baseline(train));
+        }
     }
     const FitStatus s = m.solver.fit(m.total.data(), p, options.linear, nullptr, 0, stop, m.fit);
     m.explain(s, n, options, result);
-    if (s == FitStatus::ok) m.encode(holdout, nullptr, m.total.data(), nullptr, result);
+    if (s != FitStatus::ok) return;
+    result.comparison = Comparison{baseline, no_metrics(), {}};
+    m.encode(holdout, nullptr, m.total.data(), nullptr, result);
 }
 
 bool GroupTrainer::Impl::enough_rows(double n, int terms, const GroupOptions& options,

@@ -6,6 +6,7 @@
 //   add_holdout_rows (any number of times, any order) evaluates held-out rows and adds them to the
 //                    moments, which so become those of all rows;
 //   finish           refits on all rows, encodes model and metrics.
+// With a rival, start_comparison and add_comparison_rows go beside the first two.
 // Without a holdout only `finish` is called. In-sample mae, mape and smape are NaN here.
 //
 // Rows form: `fit_rows` gets all rows of the group at once, in any order, and does the same, with
@@ -27,6 +28,7 @@
 
 #include "core/learners/linear.h"
 #include "core/selection/metrics.h"
+#include "core/selection/rival.h"
 
 namespace many::core {
 
@@ -75,6 +77,7 @@ struct GroupResult {
     std::int64_t rows_used = 0;        // rows in the final fit
     std::int64_t rows_skipped = 0;     // rows form: rows left out for a NULL
     std::vector<unsigned char> model;  // encoded, status ok only
+    Comparison comparison;             // status ok only
 };
 
 class GroupTrainer {
@@ -96,9 +99,14 @@ class GroupTrainer {
                                             const StopSignal& stop, double* state);
     void add_holdout_rows(double* state, double* moments, const double* rows, std::size_t n,
                           std::size_t stride) const noexcept;
-    // state: nullptr without a holdout.
+    // Judges a rival beside the candidate (comparison_state_doubles()): start it when the holdout is
+    // prepared, then add the rows that are added to the holdout.
+    void start_comparison(double* comparison, const double* state) const noexcept;
+    void add_comparison_rows(double* comparison, const double* state, const Rival& rival,
+                             const double* rows, std::size_t n, std::size_t stride) const;
+    // state: nullptr without a holdout. comparison: nullptr without a rival.
     void finish(const double* moments, const double* state, const GroupOptions& options,
-                const StopSignal& stop, GroupResult& result);
+                const StopSignal& stop, GroupResult& result, const double* comparison = nullptr);
     // As all three, from the moments of the training split and those of the held-out rows, one
     // buffer each: for data that grow, whose rows are not kept. mae, mape and smape of the holdout
     // are NaN. Without folds.
@@ -107,8 +115,10 @@ class GroupTrainer {
 
     // Rows form. rows: n rows of n_features + 1 (+ 1 with has_time) doubles, row r at
     // rows + r * stride; may be reordered and overwritten.
+    // rival: judged beside the candidate, or nullptr.
     void fit_rows(double* rows, std::size_t n, std::size_t stride, const LevelLookup& levels,
-                  const GroupOptions& options, const StopSignal& stop, GroupResult& result);
+                  const GroupOptions& options, const StopSignal& stop, GroupResult& result,
+                  const Rival* rival = nullptr);
 
     // The feature (0-based) a message should name is written as {k}: the caller, who knows the
     // names, replaces it.

@@ -32,7 +32,7 @@ struct GroupTrainer::Impl {
     std::vector<unsigned char> held;                                    // by position in `usable`
     std::vector<std::uint64_t> hashes;                                  // by row
     RowDesign design, split_design, split_within;
-    std::vector<double> whole, trains, tests, block, state;
+    std::vector<double> whole, trains, tests, block, state, comparison;
     bool has_nulls = false;  // among the features of usable rows (impute_mean)
 
     struct Rows {
@@ -50,6 +50,8 @@ struct GroupTrainer::Impl {
                  GroupResult& result) const;
     // An evaluated split is one whose model has something left to judge it by.
     [[nodiscard]] bool can_be_evaluated(FitStatus status) const noexcept;
+    // Mean of the target in the rows of `moments`, which `fit` was fitted to.
+    [[nodiscard]] double baseline(const double* moments) const noexcept;
 
     // Rows form (group_rows.cpp).
     bool select_rows(const Rows& rows, std::size_t n, const StopSignal& stop, GroupResult& result);
@@ -58,15 +60,18 @@ struct GroupTrainer::Impl {
     void note_nulls(const Rows& rows);
     [[nodiscard]] FitStatus judge_holdout(const Rows& rows, const LevelLookup& levels,
                                           const GroupOptions& options, const StopSignal& stop,
-                                          SplitMetrics* out);
+                                          const Rival* rival, SplitMetrics* out,
+                                          Comparison* comparison);
     bool explain_design(RowDesign::Problem problem, GroupResult& result) const;
     // Adds rows to moments through a design; unseen levels are left out.
     [[nodiscard]] FitStatus accumulate(const Rows& rows, const RowDesign& d,
                                        const std::uint32_t* index, std::size_t n, double* moments,
                                        const StopSignal& stop);
+    // Fills `state` with what was found of `index`. with_row(expanded, raw): called for each row.
+    template <class WithRow>
     [[nodiscard]] FitStatus evaluate(const Rows& rows, const RowDesign& d,
-                                     const std::vector<std::uint32_t>& index,
-                                     const StopSignal& stop, SplitMetrics* out);
+                                     const std::vector<std::uint32_t>& index, double mean,
+                                     const StopSignal& stop, WithRow with_row);
     // Fits the rows of `index` (ordered), with cross-validation where asked.
     [[nodiscard]] FitStatus fit_subset(const Rows& rows, const RowDesign& d,
                                        const std::vector<std::uint32_t>& index,

@@ -1,5 +1,6 @@
-// State, in doubles: [0] target mean, [1] rows, [2] rows with y <> 0, [3] centre of y, then p
-// coefficients, p means, then the eight sums in three planes (high, middle, low).
+// State, in doubles: [0] target mean of the fit, [1] rows, [2] rows with y <> 0, [3] the baseline's
+// prediction, about which y is centred, then p coefficients, p means, then the twelve sums in three
+// planes (high, middle, low).
 #include "core/selection/metrics.h"
 
 #include <cmath>
@@ -12,8 +13,21 @@
 namespace many::core {
 namespace {
 
-enum Sum { kError, kSquare, kAbsolute, kShare, kSymmetric, kActual, kActualSquare, kActualLow };
-constexpr std::size_t kSums = 8;
+enum Sum {
+    kError,
+    kSquare,
+    kAbsolute,
+    kShare,
+    kSymmetric,
+    kActual,  // y - baseline
+    kActualSquare,
+    kActualLow,
+    kBaselineAbsolute,
+    kBaselineShare,
+    kBaselineSymmetric,
+    kUnused,
+    kSums
+};
 constexpr std::size_t kHead = 4;
 
 // W of the sums in triple-double; they stand next to each other in each of the planes. W is what one
@@ -74,6 +88,9 @@ MANY_INLINE void add_rows(double* state, int p, const double* rows, std::size_t 
     double* planes = state + kHead + 2 * sp;
     Four errors(planes);
     Four actuals(planes + 4);
+    Four baselines(planes + 8);
+    const double baseline = state[3];
+    const double baseline_size = std::fabs(baseline);
     double nonzero = state[2];
     for (std::size_t r = 0; r < n; ++r) {
         const double* x = rows + r * stride;
@@ -81,16 +98,22 @@ MANY_INLINE void add_rows(double* state, int p, const double* rows, std::size_t 
         const double f = predict_centred(state[0], coefficient, mean, x, p);
         const double e = f - y;
         const double size = std::fabs(y) + std::fabs(f);
-        const double d = y - state[3];
+        const double d = y - baseline;
         const double share = y != 0 ? std::fabs(e / y) : 0.0;
         const double symmetric = size > 0 ? 2 * std::fabs(e) / size : 0.0;
+        const double far = std::fabs(d);
+        const double both = std::fabs(y) + baseline_size;
+        const double baseline_share = y != 0 ? std::fabs(d / y) : 0.0;
+        const double baseline_symmetric = both > 0 ? 2 * far / both : 0.0;
         nonzero += y != 0 ? 1 : 0;
         // In the order of Sum.
         errors.add(e, e * e, std::fabs(e), share);
         actuals.add(symmetric, d, d * d, __builtin_fma(d, d, -(d * d)));
+        baselines.add(far, baseline_share, baseline_symmetric, 0.0);
     }
     errors.store(planes);
     actuals.store(planes + 4);
+    baselines.store(planes + 8);
     state[1] += static_cast<double>(n);
     state[2] = nonzero;
 }
@@ -109,11 +132,11 @@ std::size_t holdout_state_doubles(int p) noexcept {
     return kHead + 2 * static_cast<std::size_t>(p) + 3 * kSums;
 }
 
-void holdout_start(double* state, const LinearFit& fit) noexcept {
+void holdout_start(double* state, const LinearFit& fit, double baseline) noexcept {
     const std::size_t p = static_cast<std::size_t>(fit.p);
     std::memset(state, 0, holdout_state_doubles(fit.p) * sizeof(double));
     state[0] = fit.target_mean;
-    state[3] = fit.target_mean;
+    state[3] = baseline;
     for (std::size_t j = 0; j < p; ++j) {
         const double b = fit.coefficient[j];
         state[kHead + j] = b == b ? b : 0.0;
@@ -156,26 +179,67 @@ void holdout_merge(double* into, const double* from, int p) noexcept {
     }
 }
 
-SplitMetrics holdout_finish(const double* state, int p) noexcept {
-    const double n = state[1];
-    SplitMetrics m = no_metrics();
-    if (!(n > 0)) return m;
-    const double* planes = state + kHead + 2 * static_cast<std::size_t>(p);
-    const auto sum = [planes](Sum k) {
+double holdout_predict(const double* state, int p, const double* x) noexcept {
+    const auto* coefficient = reinterpret_cast<const unsigned char*>(state + kHead);
+    return predict_centred(state[0], coefficient, coefficient + 8 * static_cast<std::size_t>(p), x,
+                           p);
+}
+
+double holdout_baseline_value(const double* state) noexcept {
+    return state[3];
+}
+
+namespace {
+
+struct HoldoutSums {
+    const double* planes;
+    double n, nonzero;
+
+    HoldoutSums(const double* state, int p) noexcept
+        : planes(state + kHead + 2 * static_cast<std::size_t>(p)), n(state[1]), nonzero(state[2]) {}
+    [[nodiscard]] TripleDouble sum(Sum k) const noexcept {
         return TripleDouble::of(planes[k], planes[kSums + k], planes[2 * kSums + k]);
-    };
-    m.n_rows = n;
-    m.rmse = std::sqrt(sum(kSquare).value() / n);
-    m.mae = sum(kAbsolute).value() / n;
-    m.mape =
-        state[2] > 0 ? sum(kShare).value() / state[2] : std::numeric_limits<double>::quiet_NaN();
-    m.smape = sum(kSymmetric).value() / n;
-    m.bias = sum(kError).value() / n;
-    const TripleDouble square = sum(kActualSquare) + sum(kActualLow);
-    const TripleDouble mean = sum(kActual) / TripleDouble(n);
-    const double spread = minus_product(square, sum(kActual), mean).value();
-    if (spread > 1e-40 * square.value()) m.r2 = 1 - sum(kSquare).value() / spread;
-    return m;
+    }
+    [[nodiscard]] double mean(Sum k) const noexcept { return sum(k).value() / n; }
+    // Over rows with y <> 0.
+    [[nodiscard]] double share(Sum k) const noexcept {
+        return nonzero > 0 ? sum(k).value() / nonzero : std::numeric_limits<double>::quiet_NaN();
+    }
+    [[nodiscard]] double r2(double square) const noexcept {
+        const TripleDouble total = sum(kActualSquare) + sum(kActualLow);
+        const TripleDouble centre = sum(kActual) / TripleDouble(n);
+        const double spread = minus_product(total, sum(kActual), centre).value();
+        return spread > 1e-40 * total.value() ? 1 - square / spread
+                                              : std::numeric_limits<double>::quiet_NaN();
+    }
+};
+
+}  // namespace
+
+SplitMetrics holdout_finish(const double* state, int p) noexcept {
+    const HoldoutSums s(state, p);
+    if (!(s.n > 0)) return no_metrics();
+    const double square = s.sum(kSquare).value();
+    return {s.n,
+            std::sqrt(square / s.n),
+            s.mean(kAbsolute),
+            s.share(kShare),
+            s.mean(kSymmetric),
+            s.r2(square),
+            s.mean(kError)};
+}
+
+SplitMetrics holdout_baseline(const double* state, int p) noexcept {
+    const HoldoutSums s(state, p);
+    if (!(s.n > 0)) return no_metrics();
+    const double square = (s.sum(kActualSquare) + s.sum(kActualLow)).value();
+    return {s.n,
+            std::sqrt(square / s.n),
+            s.mean(kBaselineAbsolute),
+            s.share(kBaselineShare),
+            s.mean(kBaselineSymmetric),
+            s.r2(square),
+            -s.mean(kActual)};
 }
 
 }  // namespace many::core

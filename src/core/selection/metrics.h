@@ -8,6 +8,8 @@
 // mape = mean |e / y| over rows with y <> 0 (NaN when there are none), a fraction, not percent;
 // smape = mean 2|e| / (|y| + |prediction|), a row with both 0 counting 0 (Makridakis 1993; 0..2);
 // r2 = 1 - sum e^2 / sum (y - mean y)^2 on the same rows; NaN when y is constant there.
+//
+// Beside the model, the state judges the baseline: one number, the mean of the training split.
 #pragma once
 
 #include <cstddef>
@@ -19,8 +21,8 @@ namespace many::core {
 // Doubles in the state of a model of p terms.
 [[nodiscard]] std::size_t holdout_state_doubles(int p) noexcept;
 
-// Prepares the state to evaluate `fit` (dropped terms count 0).
-void holdout_start(double* state, const LinearFit& fit) noexcept;
+// Prepares the state to evaluate `fit` (dropped terms count 0) beside the prediction `baseline`.
+void holdout_start(double* state, const LinearFit& fit, double baseline) noexcept;
 
 // Adds n rows (x_1 .. x_p, y), row r at rows + r * stride. Cost O(n p).
 void holdout_add_rows(double* state, int p, const double* rows, std::size_t n,
@@ -34,5 +36,12 @@ void holdout_merge(double* into, const double* from, int p) noexcept;
 
 // The metrics over the rows added; n_rows = 0 and the rest NaN when there were none.
 [[nodiscard]] SplitMetrics holdout_finish(const double* state, int p) noexcept;
+
+// The same of the baseline.
+[[nodiscard]] SplitMetrics holdout_baseline(const double* state, int p) noexcept;
+[[nodiscard]] double holdout_baseline_value(const double* state) noexcept;
+
+// The prediction of the model that the state evaluates. Cost O(p).
+[[nodiscard]] double holdout_predict(const double* state, int p, const double* x) noexcept;
 
 }  // namespace many::core

@@ -1,6 +1,7 @@
 #include "core/selection/moment_metrics.h"
 
 #include <cmath>
+#include <limits>
 #include <vector>
 
 #include "core/learners/linear_workspace.h"
@@ -73,6 +74,16 @@ SplitMetrics moment_metrics(const double* moments, const LinearFit& fit) {
     m.bias = sum / n;
     if (spread > 0) m.r2 = 1 - squares / spread;
     return m;
+}
+
+SplitMetrics constant_metrics(const double* moments, int n_features, double value) {
+    const auto p = static_cast<std::size_t>(n_features);
+    LinearFit fit;
+    fit.p = n_features;
+    fit.target_mean = value;
+    fit.mean.assign(p, 0.0);
+    fit.coefficient.assign(p, std::numeric_limits<double>::quiet_NaN());  // dropped
+    return moment_metrics(moments, fit);
 }
 
 }  // namespace many::core

@@ -17,4 +17,7 @@ namespace many::core {
 // moments: MomentLayout(fit.p + 1). Dropped terms count 0. Cost O(p^2 / 2).
 [[nodiscard]] SplitMetrics moment_metrics(const double* moments, const LinearFit& fit);
 
+// Of a model that predicts one value for every row.
+[[nodiscard]] SplitMetrics constant_metrics(const double* moments, int n_features, double value);
+
 }  // namespace many::core

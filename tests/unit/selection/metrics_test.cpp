@@ -35,7 +35,7 @@ Matrix rows_for(double offset) {
 
 core::SplitMetrics evaluate(const Matrix& rows, const core::LinearFit& fit) {
     std::vector<double> state(core::holdout_state_doubles(fit.p));
-    core::holdout_start(state.data(), fit);
+    core::holdout_start(state.data(), fit, fit.target_mean);
     for (const auto& row : rows) {
         core::holdout_add_rows(state.data(), fit.p, row.data(), 1, row.size());
     }
@@ -100,29 +100,64 @@ TEST(Metrics, SumsHaveTheBitsOfTheScalarFormula) {
         std::vector<double> rows(n * stride);
         for (double& v : rows) v = g() % 17 == 0 ? 0.0 : normal(g) * scale;
         std::vector<double> state(core::holdout_state_doubles(fit.p));
-        core::holdout_start(state.data(), fit);
+        core::holdout_start(state.data(), fit, 0.5 * fit.target_mean);
         std::vector<double> expected = state;
         core::holdout_add_rows(state.data(), fit.p, rows.data(), n, stride);
         const auto* coefficient = reinterpret_cast<const unsigned char*>(&expected[4]);
         for (std::size_t r = 0; r < n; ++r) {
             const double* x = &rows[r * stride];
-            const double y = x[p], d = y - fit.target_mean;
+            const double m = 0.5 * fit.target_mean, y = x[p], d = y - m;
             const double f =
                 core::predict_centred(fit.target_mean, coefficient, coefficient + 8 * p, x, fit.p);
             const double e = f - y, size = std::fabs(y) + std::fabs(f);
-            const double values[8] = {e,
-                                      e * e,
-                                      std::fabs(e),
-                                      y != 0 ? std::fabs(e / y) : 0,
-                                      size > 0 ? 2 * std::fabs(e) / size : 0,
-                                      d,
-                                      d * d,
-                                      std::fma(d, d, -(d * d))};
-            for (std::size_t k = 0; k < 8; ++k) add_to_sum(&expected[4 + 2 * p + k], 8, values[k]);
+            const double both = std::fabs(y) + std::fabs(m);
+            const double values[12] = {e,
+                                       e * e,
+                                       std::fabs(e),
+                                       y != 0 ? std::fabs(e / y) : 0,
+                                       size > 0 ? 2 * std::fabs(e) / size : 0,
+                                       d,
+                                       d * d,
+                                       std::fma(d, d, -(d * d)),
+                                       std::fabs(d),
+                                       y != 0 ? std::fabs(d / y) : 0,
+                                       both > 0 ? 2 * std::fabs(d) / both : 0,
+                                       0};
+            for (std::size_t k = 0; k < 12; ++k)
+                add_to_sum(&expected[4 + 2 * p + k], 12, values[k]);
             expected[1] += 1;
             expected[2] += y != 0 ? 1 : 0;
         }
         ASSERT_EQ(std::memcmp(state.data(), expected.data(), 8 * state.size()), 0) << trial;
+    }
+}
+
+// The baseline is one number: its metrics are those of a model without terms.
+TEST(Metrics, BaselineIsAModelWithoutTerms) {
+    for (const double offset : {0.0, 1e6}) {
+        const core::LinearFit fit = plane(offset);
+        core::LinearFit constant;
+        constant.target_mean = 9.5 + offset;
+        std::vector<double> state(core::holdout_state_doubles(3));
+        std::vector<double> alone(core::holdout_state_doubles(0));
+        core::holdout_start(state.data(), fit, constant.target_mean);
+        core::holdout_start(alone.data(), constant, 0);
+        for (const auto& row : rows_for(offset)) {
+            core::holdout_add_rows(state.data(), 3, row.data(), 1, 4);
+            core::holdout_add_rows(alone.data(), 0, row.data() + 3, 1, 1);
+            EXPECT_EQ(core::holdout_predict(state.data(), 3, row.data()),
+                      fit.target_mean + 2 * (row[0] - 1) - (row[2] - 3));
+        }
+        EXPECT_EQ(core::holdout_baseline_value(state.data()), constant.target_mean);
+        const core::SplitMetrics m = core::holdout_baseline(state.data(), 3);
+        const core::SplitMetrics n = core::holdout_finish(alone.data(), 0);
+        EXPECT_EQ(m.n_rows, 500);
+        EXPECT_NEAR(m.rmse, n.rmse, 1e-15 * n.rmse);
+        EXPECT_EQ(m.mae, n.mae);
+        EXPECT_EQ(m.mape, n.mape);
+        EXPECT_EQ(m.smape, n.smape);
+        EXPECT_EQ(m.bias, n.bias);
+        EXPECT_NEAR(m.r2, n.r2, 1e-9);
     }
 }
 

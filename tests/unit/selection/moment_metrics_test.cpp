@@ -49,6 +49,22 @@ core::SplitMetrics streamed(const Matrix& rows, const core::LinearFit& fit) {
     return core::holdout_finish(state.data(), fit.p);
 }
 
+TEST(MomentMetrics, OfAConstant) {
+    const Matrix rows = rows_for(1e3, 0.5);
+    core::LinearFit mean;
+    mean.p = 3;
+    mean.target_mean = 1012;
+    mean.coefficient = {0, 0, 0};
+    mean.mean = {0, 0, 0};
+    const core::SplitMetrics expected = streamed(rows, mean);
+    const core::SplitMetrics m = core::constant_metrics(moments_of(rows).data(), 3, 1012);
+    EXPECT_EQ(m.n_rows, 400);
+    EXPECT_NEAR(m.rmse, expected.rmse, 1e-12 * expected.rmse);
+    EXPECT_NEAR(m.bias, expected.bias, 1e-12 * expected.rmse);
+    EXPECT_NEAR(m.r2, expected.r2, 1e-12);
+    EXPECT_TRUE(std::isnan(m.mae));
+}
+
 TEST(MomentMetrics, MatchStreamedOnes) {
     for (const double offset : {0.0, 1e3, 1e6}) {
         const core::LinearFit fit = plane(offset);
