@@ -81,7 +81,9 @@ CREATE TABLE many_models.model_store (
     first_time    text,
     last_time     text,
     model         many_models.model NOT NULL,
-    sums          bytea
+    sums          bytea,
+    comparison    double precision[],
+    compared_with bigint
 ) PARTITION BY LIST (storage);
 -- Out of line, so that readers of models do not read them.
 ALTER TABLE many_models.model_store ALTER sums SET STORAGE EXTERNAL;
@@ -138,6 +140,10 @@ COMMENT ON COLUMN many_models.model_store.key_hash IS
     'hash of the canonical partition key; stable across servers and versions';
 COMMENT ON COLUMN many_models.model_store.sums IS
     'option append_only: the sums of the group''s rows, to which refresh_many_models adds those of new rows';
+COMMENT ON COLUMN many_models.model_store.comparison IS
+    'on the rows held out: rmse, mae, mape, smape, r2, bias of the baseline (mean of the training split); then n_rows and the same of the model in production; then mean and standard deviation, by row, of squared error of production - candidate, and of absolute error; NULL: nothing was held out';
+COMMENT ON COLUMN many_models.model_store.compared_with IS
+    'model_id of the model that was in production at training; NULL: none, or not comparable';
 COMMENT ON TABLE many_models.failure_store IS
     'groups without a model, by run; read it through the view failures';
 COMMENT ON COLUMN many_models.failure_store.sums IS 'as in model_store: the group may have enough rows later';
@@ -159,7 +165,7 @@ REVOKE ALL ON ALL SEQUENCES IN SCHEMA many_models FROM PUBLIC;
 GRANT USAGE ON SCHEMA many_models TO PUBLIC;
 GRANT SELECT ON many_models.model_sets, many_models.runs TO PUBLIC;
 -- All but sums: those of a group of one row are that row.
-GRANT SELECT (storage, run_id, model_id, key_hash, partition_key, n_rows, seconds, first_time, last_time, model)
+GRANT SELECT (storage, run_id, model_id, key_hash, partition_key, n_rows, seconds, first_time, last_time, model, comparison, compared_with)
     ON many_models.model_store TO PUBLIC;
 GRANT SELECT (storage, run_id, partition_key, status, sqlstate, message, hint, attempt, n_rows, seconds)
     ON many_models.failure_store TO PUBLIC;

@@ -93,14 +93,15 @@ BEGIN
                 'wait_for_run', 'retrain_failed', 'refresh_many_models',
                 'plan_training', 'evaluate_many_models', 'set_drift_threshold',
                 'grant_model_set', 'revoke_model_set', 'alter_model_set_owner',
-                'import_models', 'set_retention', 'apply_retention', 'delete_scoring_runs')
+                'import_models', 'set_retention', 'apply_retention', 'delete_scoring_runs',
+                'promote_models', 'rollback_models', 'prune_promotions')
     LOOP
         EXECUTE format('GRANT EXECUTE ON FUNCTION %s TO %s', f.signature, role);
     END LOOP;
 END
 $$;
 COMMENT ON FUNCTION many_models.grant_usage(regrole) IS
-    'lets a role train, score, share and drop model sets of its own; for the extension''s owner';
+    'lets a role train, score, promote, share and drop model sets of its own; for the extension''s owner';
 
 REVOKE ALL ON FUNCTION many_models.train_many_models(text, text, text[], text, text[], text, text,
     jsonb, jsonb, integer) FROM PUBLIC;

@@ -17,17 +17,18 @@ COMMENT ON TYPE many_models.score IS
 COMMENT ON FUNCTION many_models.score_in(cstring) IS 'input function; accepts nothing';
 COMMENT ON FUNCTION many_models.score_out(many_models.score) IS 'output function';
 
--- What score_many_models puts around each source row. Stable: they read the models of a run.
-CREATE FUNCTION many_models.score_row(storage bigint, run_id bigint, level double precision, keys text[], VARIADIC columns "any")
+-- What score_many_models puts around each source row. Stable: they read the models. `models` has storage
+-- and run_id of a version, then layer and storage of what is in production.
+CREATE FUNCTION many_models.score_row(models bigint[], level double precision, keys text[], features text[], VARIADIC columns "any")
     RETURNS many_models.score
     AS 'MODULE_PATHNAME', 'many_score_row' LANGUAGE C STABLE PARALLEL SAFE COST 10;
-COMMENT ON FUNCTION many_models.score_row(bigint, bigint, double precision, text[], "any") IS
-    'scores one row with the run''s model of its group; columns: the partition columns, then the features';
+COMMENT ON FUNCTION many_models.score_row(bigint[], double precision, text[], text[], "any") IS
+    'scores one row with the model of its group; columns: the partition columns, then the features';
 
-CREATE FUNCTION many_models.score_record(storage bigint, run_id bigint, level double precision, keys text[], columns record)
+CREATE FUNCTION many_models.score_record(models bigint[], level double precision, keys text[], features text[], columns record)
     RETURNS many_models.score
     AS 'MODULE_PATHNAME', 'many_score_record' LANGUAGE C STABLE PARALLEL SAFE COST 10;
-COMMENT ON FUNCTION many_models.score_record(bigint, bigint, double precision, text[], record) IS
+COMMENT ON FUNCTION many_models.score_record(bigint[], double precision, text[], text[], record) IS
     'score_row for more columns than a function has arguments';
 
 -- Volatile: evaluated where it stands, below the join, once per model.
@@ -37,11 +38,11 @@ CREATE FUNCTION many_models.open_model(model many_models.model, level double pre
 COMMENT ON FUNCTION many_models.open_model(many_models.model, double precision) IS
     'a model verified, in memory and ready for prediction intervals of a level';
 
-CREATE FUNCTION many_models.score_joined(model_id bigint, model many_models.model, features record)
+CREATE FUNCTION many_models.score_joined(model_id bigint, version integer, model many_models.model, places integer[], features record)
     RETURNS many_models.score
     AS 'MODULE_PATHNAME', 'many_score_joined' LANGUAGE C IMMUTABLE PARALLEL SAFE COST 10;
-COMMENT ON FUNCTION many_models.score_joined(bigint, many_models.model, record) IS
-    'scores one row with the model that a join found for it';
+COMMENT ON FUNCTION many_models.score_joined(bigint, integer, many_models.model, integer[], record) IS
+    'scores one row with the model that a join found for it; places: of the model''s features among those of the row';
 
 CREATE FUNCTION many_models.score_many_models(
     model_set  text,

@@ -18,7 +18,7 @@ namespace {
 
 constexpr const char* kParents[] = {"model_store", "failure_store"};
 constexpr int kBatch = 500;  // tuples of one multi-insert
-constexpr int kModelColumns = 11;
+constexpr int kModelColumns = 13;
 constexpr int kFailureColumns = 11;
 
 // Where rows of one kind go: the shared partition one by one, an own one in batches.
@@ -180,10 +180,26 @@ char* time_text(const RunSpec* spec, int64 time) {
     return DatumGetCString(DirectFunctionCall1(output, value));
 }
 
+Datum comparison_array(const char* numbers, int n) {
+    Datum elements[core::kComparisonNumbers];
+    bool nulls[core::kComparisonNumbers];
+    int dimensions[1] = {n};
+    int lower_bounds[1] = {1};
+    for (int i = 0; i < n; i++) {
+        double number;
+        memcpy(&number, numbers + sizeof number * (Size)i, sizeof number);
+        nulls[i] = isnan(number);
+        elements[i] = Float8GetDatum(number);
+    }
+    return PointerGetDatum(construct_md_array(elements, nulls, 1, dimensions, lower_bounds,
+                                              FLOAT8OID, sizeof(float8), FLOAT8PASSBYVAL,
+                                              TYPALIGN_DOUBLE));
+}
+
 namespace {
 
 void put_model(Collector* c, const ResultHeader* header, Datum key, int64 hash, const char* model,
-               const char* sums) {
+               const char* sums, const char* numbers) {
     Datum values[kModelColumns];
     bool nulls[kModelColumns] = {false};
     values[0] = Int64GetDatum(c->collected.storage);
@@ -202,6 +218,10 @@ void put_model(Collector* c, const ResultHeader* header, Datum key, int64 hash, 
     }
     values[9] = bytes_datum(model, header->model_bytes, &nulls[9]);
     values[10] = bytes_datum(sums, header->sums_bytes, &nulls[10]);
+    nulls[11] = header->numbers == 0;
+    if (header->numbers > 0) values[11] = comparison_array(numbers, header->numbers);
+    nulls[12] = header->compared_with == 0;
+    values[12] = Int64GetDatum(header->compared_with);
     put_row(c, &c->models, values, nulls, kModelColumns);
 }
 
@@ -238,7 +258,7 @@ void collect_record(Collector* c, const ResultHeader* header, const char* body) 
         for (int i = 0; i < c->spec->n_keys; i++)
             if (nulls[i]) c->collected.nullable_keys[i] = true;
         put_model(c, header, key, registry::key_hash(c->columns, c->spec->n_keys, values, nulls),
-                  model, sums);
+                  model, sums, sums + header->sums_bytes);
         c->collected.trained++;
     } else {
         put_failure(c, header, key, message, hint, sums);

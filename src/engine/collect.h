@@ -47,6 +47,8 @@ ResultSink* results_in_files(RunSegment* segment);
 
 // A time of the run in its column's type, under the settings of the session.
 char* time_text(const RunSpec* spec, int64 time);
+// The numbers of a comparison (core/selection/rival.h) as float8[], NaN as NULL.
+Datum comparison_array(const char* numbers, int n);
 
 // Names of a run's own partitions.
 char* own_partition(const char* parent, int64 run_id);

@@ -4,6 +4,7 @@
 
 #include "engine/background_store.h"
 #include "engine/collect.h"
+#include "registry/production.h"
 #include "registry/registry.h"
 
 extern "C" {
@@ -42,6 +43,14 @@ int64 drop_version(const char* model_set, int version) {
     Oid types[2] = {TEXTOID, INT4OID};
     Datum values[2] = {CStringGetTextDatum(model_set), Int32GetDatum(version)};
     int64 models = 0;
+    if (version == 0) {
+        // Promotions of the set, which hold its row, are waited for.
+        const int locked = SPI_execute_with_args(
+            "SELECT FROM many_models.model_sets WHERE model_set = $1 FOR UPDATE", 1, types, values,
+            nullptr, false, 0);
+        if (locked != SPI_OK_SELECT) elog(ERROR, "could not lock the model set: %d", locked);
+        registry::drop_production(model_set);
+    }
     const int code = SPI_execute_with_args(
         "SELECT run_id, storage, trained FROM many_models.runs WHERE model_set = $1 "
         "AND kind IN ('train', 'import') AND ($2 = 0 OR version = $2)",

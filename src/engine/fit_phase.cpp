@@ -13,9 +13,11 @@
 
 #include "engine/fit_phase.h"
 
+#include "core/selection/comparison.h"
 #include "engine/append.h"
 #include "engine/exchange.h"
 #include "engine/fit_session.h"
+#include "engine/incumbent.h"
 #include "engine/levels.h"
 #include "engine/progress.h"
 #include "wall/wall.h"
@@ -27,6 +29,7 @@ struct BucketWork {
     RunSpec* spec;
     FitSession* session;
     KeyCodec codec;
+    Incumbents* incumbents;  // nullptr: nothing in production to compare with
     GroupTable table;
     LevelDictionary levels;
     ResultSink* results;
@@ -57,9 +60,29 @@ uint32 range_of(uint64 hash) {
     return (uint32)(hash >> 16) & (kRanges - 1);
 }
 
+// Behind a group's holdout state: that of the comparison, and the incumbent.
+Size state_doubles(const BucketWork* work) {
+    const Size holdout = session_holdout_doubles(work->session);
+    return work->incumbents == nullptr ? holdout : holdout + core::comparison_state_doubles() + 1;
+}
+
+Incumbent** incumbent_of(const BucketWork* work, const Group* group) {
+    static_assert(sizeof(Incumbent*) == sizeof(double));
+    return (Incumbent**)(group->state + state_doubles(work) - 1);
+}
+
+bool has_incumbent(const BucketWork* work, const Group* group) {
+    return work->incumbents != nullptr && group->state != nullptr &&
+           *incumbent_of(work, group) != nullptr;
+}
+
 GroupFitInput fit_input(BucketWork* work, Group* group) {
     GroupFitInput input = {};
     input.override = find_override(&work->codec, work->spec, group->key);
+    if (has_incumbent(work, group)) {
+        input.rival = &(*incumbent_of(work, group))->rival;
+        input.comparison = group->state + session_holdout_doubles(work->session);
+    }
     return input;
 }
 
@@ -169,12 +192,17 @@ void hold_rows(BucketWork* work, Group* group, const double* rows, uint32 n) {
     if (group->moments == nullptr)  // all rows of the group so far are held out
         group->moments = group_table_doubles(&work->table, moments);
     if (group->state == nullptr) {
-        group->state = work->at_once ? work->state
-                                     : group_table_doubles(&work->table,
-                                                           session_holdout_doubles(work->session));
+        group->state =
+            work->at_once ? work->state : group_table_doubles(&work->table, state_doubles(work));
+        if (work->incumbents != nullptr)
+            *incumbent_of(work, group) =
+                find_incumbent(work->incumbents, &work->codec, group->hash, group->key);
         session_prepare_holdout(work->session, group->moments, group->state,
                                 fit_input(work, group));
     }
+    if (has_incumbent(work, group))
+        session_add_comparison(work->session, group->state, rows, n, (Size)work->table.stride,
+                               fit_input(work, group));
     group->n_rows += n;
     for (uint32 i = 0; i < n && work->table.time_at >= 0; i++) {
         int64 time;
@@ -262,7 +290,8 @@ void append(char** to, const void* bytes, Size n) {
     *to += n;
 }
 
-void put_result(BucketWork* work, const Group* group, const GroupOutcome* outcome) {
+void put_result(BucketWork* work, const Group* group, const GroupOutcome* outcome,
+                const Incumbent* incumbent) {
     ResultHeader header = {};
     header.key_length = group->key_length;
     header.model_bytes = outcome->model_bytes;
@@ -277,6 +306,8 @@ void put_result(BucketWork* work, const Group* group, const GroupOutcome* outcom
     header.kind = outcome->kind;
     if (work->segment->keeps_sums())
         header.sums_bytes = (uint32)(sizeof(StoredSums) + work->sizes.moments);
+    header.numbers = (uint8)outcome->n_numbers;
+    header.compared_with = outcome->n_numbers == core::kComparisonNumbers ? incumbent->model_id : 0;
     const Size bytes = result_body_bytes(&header);
     if (bytes > work->body_bytes) {
         if (work->body != nullptr) pfree(work->body);
@@ -289,6 +320,7 @@ void put_result(BucketWork* work, const Group* group, const GroupOutcome* outcom
     append(&to, outcome->message, header.message_bytes);
     append(&to, outcome->hint, header.hint_bytes);
     if (header.sums_bytes > 0) stored_sums_write(work->spec, group, work->sizes.moments, to);
+    append(&to, outcome->numbers, header.numbers * sizeof(double));
     work->results->put(work->results, &header, work->body);
     pg_atomic_write_u64(&work->slot->groups, pg_atomic_read_u64(&work->slot->groups) + 1);
     pg_atomic_uint64* counter =
@@ -351,20 +383,32 @@ bool settle_unfittable(BucketWork* work, Group* group, GroupOutcome* outcome) {
 void fit_group(BucketWork* work, Group* group) {
     GroupTable* table = &work->table;
     GroupOutcome outcome;
+    Incumbent* incumbent = has_incumbent(work, group) ? *incumbent_of(work, group) : nullptr;
+    if (!table->folds_rows && work->incumbents != nullptr)
+        incumbent = find_incumbent(work->incumbents, &work->codec, group->hash, group->key);
+    // A run that only compares has no use for a group without one.
+    if (work->segment->only_compares && incumbent == nullptr) {
+        group_free_rows(table, group);
+        return;
+    }
     if (!settle_unfittable(work, group, &outcome)) {
-        if (table->splits)
+        GroupFitInput input = fit_input(work, group);
+        if (table->splits) {
             session_finish_split(work->session, group->moments,
-                                 group->moments + table->moments_doubles, group->n_rows,
-                                 fit_input(work, group), &outcome);
-        else if (table->folds_rows)
-            session_finish(work->session, group->moments, group->state, group->n_rows,
-                           fit_input(work, group), &outcome);
-        else
+                                 group->moments + table->moments_doubles, group->n_rows, input,
+                                 &outcome);
+        } else if (table->folds_rows) {
+            session_finish(work->session, group->moments, group->state, group->n_rows, input,
+                           &outcome);
+        } else {
+            if (incumbent != nullptr) input.rival = &incumbent->rival;
             session_fit_rows(work->session, group->train, group->n_train, (Size)table->stride,
-                             &work->levels, fit_input(work, group), &outcome);
+                             &work->levels, input, &outcome);
+        }
         group_free_rows(table, group);
     }
-    put_result(work, group, &outcome);
+    put_result(work, group, &outcome, incumbent);
+    free_incumbent(incumbent);
 }
 
 // Fetches the rows of the group that comes next: they lie all over the bucket.
@@ -487,6 +531,7 @@ BucketWork* fit_begin(RunSegment* segment, ResultSink* results) {
     key_codec_init(&work->codec, work->spec);
     levels_init(&work->levels, context, work->spec->budget_bytes / 4);
     levels_load(&work->levels, segment);
+    work->incumbents = open_incumbents(segment, context);
     work->bucket_context =
         AllocSetContextCreate(context, "many_models bucket", ALLOCSET_DEFAULT_SIZES);
     work->reports = segment->pid == MyProcPid;
@@ -497,7 +542,7 @@ BucketWork* fit_begin(RunSegment* segment, ResultSink* results) {
     work->sizes = chunk_sizes(work->spec, &work->codec, moments_bytes);
     scan_files_open(&work->files, segment, &work->sizes);
     work->moments = (double*)MemoryContextAllocHuge(context, moments_bytes);
-    work->state = (double*)palloc(session_holdout_doubles(work->session) * sizeof(double));
+    work->state = (double*)palloc(state_doubles(work) * sizeof(double));
     work->gathered = (double*)palloc(kGatheredRows * work->sizes.row);
     MemoryContextSwitchTo(old);
     return work;
@@ -521,6 +566,7 @@ bool fit_next_bucket(BucketWork* work) {
 
 void fit_end(BucketWork* work) {
     pg_atomic_write_u32(&work->slot->activity, (uint32)Activity::done);
+    close_incumbents(work->incumbents);
     scan_files_close(&work->files);
     MemoryContextDelete(work->context);
 }

@@ -312,6 +312,22 @@ void fit_slice(dsm_segment* mapped, const TrainPlan* plan, int workers, int from
     summary->collect_seconds += seconds_since(collect_start);
 }
 
+void fit_to_files(dsm_segment* mapped, int workers) {
+    auto* segment = (RunSegment*)dsm_segment_address(mapped);
+    const TimestampTz start = GetCurrentTimestamp();
+    SessionResults session = {};
+    set_phase(segment, Phase::fitting);
+    BucketWork* work = fit_begin(segment, results_in_files(segment));
+    (void)fit_next_bucket(work);
+    if (workers > 1 && worth_workers(segment, seconds_since(start))) {
+        (void)fit_in_parallel(work, segment, dsm_segment_handle(mapped), workers, false, &session);
+    } else {
+        while (fit_next_bucket(work)) {
+        }
+    }
+    fit_end(work);
+}
+
 }  // namespace many::engine
 
 extern "C" {

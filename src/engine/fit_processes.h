@@ -24,6 +24,8 @@ void fit_slice(dsm_segment* mapped, const TrainPlan* plan, int workers, int from
 
 // Keys and times become text in one way, whatever the session's settings; within a GUC nest level.
 void set_text_formats();
+// Fits all buckets; results are in the run's files then ("r<bucket>"), and nowhere else.
+void fit_to_files(dsm_segment* mapped, int workers);
 
 // The error of which fit_and_collect speaks.
 void check_failures(RunSegment* segment, double max_failed_fraction);

@@ -105,7 +105,7 @@ void name_columns(RunSpec* spec, const char* text, char* out, size_t size) {
 }
 
 // After the core has filled session->result.
-void settle(FitSession* session, int64 n_rows, GroupOutcome* outcome) {
+void settle(FitSession* session, int64 n_rows, GroupFitInput input, GroupOutcome* outcome) {
     const core::GroupResult& result = *session->result;
     memset(outcome, 0, sizeof *outcome);
     outcome->n_rows = result.rows_used > 0 ? result.rows_used : n_rows;
@@ -114,6 +114,8 @@ void settle(FitSession* session, int64 n_rows, GroupOutcome* outcome) {
         outcome->kind = ResultKind::trained;
         outcome->model = result.model.data();
         outcome->model_bytes = (uint32)result.model.size();
+        outcome->n_numbers =
+            core::comparison_numbers(result.comparison, input.rival != nullptr, outcome->numbers);
         return;
     }
     outcome->kind = result.status == core::FitStatus::too_few_rows ||
@@ -181,6 +183,17 @@ void session_prepare_holdout(FitSession* session, const double* moments, double*
         // Out of time: no holdout metrics; the final fit decides about the group.
         return status == core::FitStatus::cancelled ? status : core::FitStatus::ok;
     });
+    if (input.comparison != nullptr) session->trainer->start_comparison(input.comparison, state);
+}
+
+void session_add_comparison(FitSession* session, const double* state, const double* rows, uint32 n,
+                            Size stride, GroupFitInput input) {
+    wall::WallError error;
+    if (!wall::across_wall(&error, [&] {
+            session->trainer->add_comparison_rows(input.comparison, state, *input.rival, rows, n,
+                                                  stride);
+        }))
+        wall::raise_wall_error(&error);
 }
 
 void session_add_holdout(FitSession* session, double* state, double* moments, const double* rows,
@@ -192,10 +205,11 @@ void session_finish(FitSession* session, const double* moments, const double* st
                     GroupFitInput input, GroupOutcome* outcome) {
     const int64 start = clock_us();
     run_step(session, input, [&](const core::StopSignal& stop) {
-        session->trainer->finish(moments, state, session->options, stop, *session->result);
+        session->trainer->finish(moments, state, session->options, stop, *session->result,
+                                 input.comparison);
         return session->result->status;
     });
-    settle(session, n_rows, outcome);
+    settle(session, n_rows, input, outcome);
     outcome->seconds = (double)(clock_us() - start) / 1e6;
 }
 
@@ -220,10 +234,10 @@ void session_fit_rows(FitSession* session, double* rows, Size n, Size stride,
             return text == nullptr ? std::string_view() : std::string_view(text, length);
         };
         session->trainer->fit_rows(rows, n, stride, lookup, session->options, stop,
-                                   *session->result);
+                                   *session->result, input.rival);
         return session->result->status;
     });
-    settle(session, (int64)n, outcome);
+    settle(session, (int64)n, input, outcome);
     outcome->seconds = (double)(clock_us() - start) / 1e6;
 }
 

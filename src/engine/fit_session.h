@@ -14,6 +14,8 @@ struct FitSession;
 
 struct GroupFitInput {
     const Override* override;  // of options, or nullptr
+    const core::Rival* rival;  // what is in production, or nullptr
+    double* comparison;        // statistics exchange: its state, core::comparison_state_doubles()
 };
 
 struct GroupOutcome {
@@ -26,6 +28,8 @@ struct GroupOutcome {
     int64 n_rows;
     int64 n_skipped;  // rows left out for a NULL, found while fitting
     double seconds;
+    int n_numbers;  // of the comparison (core/selection/rival.h)
+    double numbers[core::kComparisonNumbers];
 };
 
 FitSession* make_fit_session(RunSpec* spec, MemoryContext context);
@@ -35,6 +39,9 @@ void session_prepare_holdout(FitSession* session, const double* moments, double*
                              GroupFitInput input);
 void session_add_holdout(FitSession* session, double* state, double* moments, const double* rows,
                          uint32 n, Size stride);
+// Beside session_add_holdout, for a group that has a rival.
+void session_add_comparison(FitSession* session, const double* state, const double* rows, uint32 n,
+                            Size stride, GroupFitInput input);
 void session_finish(FitSession* session, const double* moments, const double* state, int64 n_rows,
                     GroupFitInput input, GroupOutcome* outcome);
 // From the moments of the training split and of the held-out rows.

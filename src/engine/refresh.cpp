@@ -99,14 +99,16 @@ int compare_hashes(const void* a, const void* b) {
     return x < y ? -1 : x > y ? 1 : 0;
 }
 
+}  // namespace
+
 // Keys in the registry's form -> the hashes that the sink gives them.
-void list_hashes(Retraining* r) {
-    const TrainPlan* plan = r->run.plan;
+void only_groups(Run* run, Datum keys) {
+    const TrainPlan* plan = run->plan;
     const int n_keys = plan->spec->n_keys;
     Datum* elements;
     bool* nulls;
     int n = 0;
-    deconstruct_array(DatumGetArrayTypeP(r->again), JSONBOID, -1, false, TYPALIGN_INT, &elements,
+    deconstruct_array(DatumGetArrayTypeP(keys), JSONBOID, -1, false, TYPALIGN_INT, &elements,
                       &nulls, &n);
     auto* hashes =
         (uint64*)MemoryContextAllocHuge(CurrentMemoryContext, sizeof(uint64) * (Size)(n + 1));
@@ -137,10 +139,12 @@ void list_hashes(Retraining* r) {
     AtEOXact_GUC(true, guc_level);
     MemoryContextDelete(context);
     qsort(hashes, (size_t)n, sizeof(uint64), compare_hashes);
-    r->run.is_partial = true;
-    r->run.only = hashes;
-    r->run.n_only = (uint64)n;
+    run->is_partial = true;
+    run->only = hashes;
+    run->n_only = (uint64)n;
 }
+
+namespace {
 
 int64 execute_carry(const char* statement, Retraining* r) {
     Oid types[4] = {INT8OID, INT8OID, JSONBARRAYOID, JSONBARRAYOID};
@@ -163,10 +167,11 @@ void carry_forward(Retraining* r) {
     const char* failures = own_partition("failure_store", r->run_id);
     r->carried = execute_carry(
         psprintf("INSERT INTO many_models.%s (storage, run_id, model_id, key_hash, partition_key, "
-                 "n_rows, seconds, first_time, last_time, model) "
+                 "n_rows, seconds, first_time, last_time, model, comparison, compared_with) "
                  "SELECT " INT64_FORMAT ", " INT64_FORMAT
                  ", pg_catalog.nextval('many_models.model_id_seq'), x.key_hash, x.partition_key, "
-                 "x.n_rows, x.seconds, x.first_time, x.last_time, x.model "
+                 "x.n_rows, x.seconds, x.first_time, x.last_time, x.model, x.comparison, "
+                 "x.compared_with "
                  "FROM many_models.model_store AS x WHERE %s",
                  models, r->run_id, r->run_id, kept),
         r);
@@ -338,7 +343,7 @@ bool retrain(Retraining* r) {
     Run* run = &r->run;
     ErrorContextCallback context;
     registry::RegistryRights rights;
-    if (!r->all) list_hashes(r);
+    if (!r->all) only_groups(run, r->again);
     create_segment(run, r->base->arguments.model_set, r->run_id, r->workers);
     context.callback = describe_run_in_errors;
     context.arg = run;

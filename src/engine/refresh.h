@@ -38,6 +38,9 @@ struct Retraining {
     TimestampTz finished;
 };
 
+// Restricts a planned run to the groups of a jsonb[] of partition keys.
+void only_groups(Run* run, Datum keys);
+
 // Plans the base's definition on the source as it is; 42804 if its columns are not those of then.
 void plan_retraining(Retraining* r);
 // Trains, carries, records, publishes. False, and nothing done: there are no new rows to append.

@@ -8,7 +8,7 @@ namespace many::engine {
 enum class ResultKind : uint8 { trained = 0, failed = 1, skipped = 2 };
 
 // Followed by the body: key image, model bytes, message, hint (no terminators), stored sums
-// (append.h).
+// (append.h), numbers of the comparison.
 struct ResultHeader {
     uint32 key_length;
     uint32 model_bytes;
@@ -18,15 +18,18 @@ struct ResultHeader {
     int64 n_rows;
     int64 first_time;
     int64 last_time;
+    int64 compared_with;  // 0: with nothing in production
     float4 seconds;
     int32 sqlstate;
     ResultKind kind;
     bool has_window;
+    uint8 numbers;  // doubles of the comparison (core/selection/rival.h)
+    char unused[5];
 };
 
 inline Size result_body_bytes(const ResultHeader* header) {
     return (Size)header->key_length + header->model_bytes + header->message_bytes +
-           header->hint_bytes + header->sums_bytes;
+           header->hint_bytes + header->sums_bytes + header->numbers * sizeof(double);
 }
 
 // Where a process's results go. All but `put` may be nullptr.

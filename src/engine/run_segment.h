@@ -6,6 +6,7 @@
 //   RunSpec               what to do, plain data, valid in every process
 //     KeySpec[n_keys], FeatureSpec[n_features], overrides (flat)
 //   uint64[n_only]        of a run of some groups: their hashes, sorted
+//   incumbents            the models in production (incumbent.h)
 //
 // Processes that take part: those of the source query's parallel plan (they run the sink, see
 // sink.cpp), then those of the fit phase (fit_phase.cpp). All attach by handle; the sink's processes
@@ -120,6 +121,9 @@ struct RunSegment {
     bool merges_sums;               // one of the n_processes wrote stored sums (append.h)
     uint32 only_offset;
     uint64 n_only;
+    uint32 incumbents_offset;  // 0: nothing in production to compare with
+    bool only_compares;        // groups without a model in production are left out
+    int64 promotion_id;        // in force, 0: none
 
     pg_atomic_uint32 phase;
     pg_atomic_uint32 wish;         // of other sessions, for a background run: see background.h

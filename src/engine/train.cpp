@@ -3,6 +3,7 @@
 
 #include "engine/train.h"
 
+#include "engine/incumbent.h"
 #include "engine/progress.h"
 #include "engine/run_resources.h"
 #include "engine/set_view.h"
@@ -71,7 +72,11 @@ void create_segment(Run* run, const char* model_set, int64 run_id, int workers) 
     const RunSpec* spec = run->plan->spec;
     const Size head = MAXALIGN(sizeof(RunSegment));
     const Size only_bytes = sizeof(uint64) * (Size)run->n_only;
-    run->mapped = dsm_create(head + MAXALIGN(spec->bytes) + only_bytes, 0);
+    const Size incumbents_at = head + MAXALIGN(spec->bytes) + only_bytes;
+    StringInfoData incumbents;
+    initStringInfo(&incumbents);
+    const int64 promotion_id = describe_incumbents(run->plan, &incumbents);
+    run->mapped = dsm_create(incumbents_at + (Size)incumbents.len, 0);
     auto* segment = (RunSegment*)dsm_segment_address(run->mapped);
     uint32 random = 0;
     memset((void*)segment, 0, head);
@@ -93,6 +98,11 @@ void create_segment(Run* run, const char* model_set, int64 run_id, int workers) 
     segment->only_offset = (uint32)(head + MAXALIGN(spec->bytes));
     segment->n_only = run->n_only;
     if (only_bytes > 0) memcpy((char*)segment + segment->only_offset, run->only, only_bytes);
+    segment->promotion_id = promotion_id;
+    if (incumbents.len > 0) {
+        segment->incumbents_offset = (uint32)incumbents_at;
+        memcpy((char*)segment + incumbents_at, incumbents.data, (Size)incumbents.len);
+    }
     for (auto* counter :
          {&segment->rows_read, &segment->rows_skipped, &segment->bytes_exchanged,
           &segment->groups_trained, &segment->groups_failed, &segment->groups_skipped,
@@ -269,17 +279,19 @@ Datum run_details(const Run* run) {
     StringInfoData json;
     initStringInfo(&json);
     auto* mutable_segment = (RunSegment*)segment;
+    // Whether every group was compared with this production, and no other.
+    const bool all = !run->is_partial && run->fixed_buckets == 0;
     appendStringInfo(&json,
                      "{\"exchange\": \"%s\", \"scan_seconds\": %.6f, \"fit_seconds\": %.6f, "
                      "\"collect_seconds\": %.6f, \"exchanged_bytes\": " UINT64_FORMAT
                      ", \"peak_group_bytes\": " UINT64_FORMAT
                      ", \"buckets\": %d, "
-                     "\"rescans\": %u%s",
+                     "\"rescans\": %u, \"production\": " INT64_FORMAT "%s",
                      run->plan->spec->exchange == Exchange::statistics ? "statistics" : "rows",
                      run->scan_seconds, run->fit.fit_seconds, run->fit.collect_seconds,
                      pg_atomic_read_u64(&mutable_segment->bytes_exchanged),
                      pg_atomic_read_u64(&mutable_segment->peak_bytes), segment->n_buckets,
-                     pg_atomic_read_u32(&mutable_segment->rescans),
+                     pg_atomic_read_u32(&mutable_segment->rescans), all ? segment->promotion_id : 0,
                      run->more_details != nullptr ? run->more_details : "");
     append_last_time(run, &json);
     appendStringInfoString(&json, ", ");

@@ -102,4 +102,31 @@ inline int base64_decode(const char* text, int length, char* to, int room) {
 #endif
 }
 
+// Walkers and mutators have been declared without their parameters before 16.
+#if PG_VERSION_NUM >= 160000
+inline bool walk_expression(Node* node, bool (*walker)(Node*, void*), void* context) {
+    return expression_tree_walker(node, walker, context);
+}
+inline bool walk_raw_expression(Node* node, bool (*walker)(Node*, void*), void* context) {
+    return raw_expression_tree_walker(node, walker, context);
+}
+inline Node* mutate_expression(Node* node, Node* (*mutator)(Node*, void*), void* context) {
+    return expression_tree_mutator(node, mutator, context);
+}
+#else
+template <class F>
+inline auto untyped(F function) {
+    return reinterpret_cast<void (*)()>(function);  // the compiler's word for "on purpose"
+}
+inline bool walk_expression(Node* node, bool (*walker)(Node*, void*), void* context) {
+    return expression_tree_walker(node, reinterpret_cast<bool (*)()>(untyped(walker)), context);
+}
+inline bool walk_raw_expression(Node* node, bool (*walker)(Node*, void*), void* context) {
+    return raw_expression_tree_walker(node, reinterpret_cast<bool (*)()>(untyped(walker)), context);
+}
+inline Node* mutate_expression(Node* node, Node* (*mutator)(Node*, void*), void* context) {
+    return expression_tree_mutator(node, reinterpret_cast<Node* (*)()>(untyped(mutator)), context);
+}
+#endif
+
 }  // namespace many::pg

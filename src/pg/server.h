@@ -25,6 +25,7 @@ extern "C" {
 #include "fmgr.h"
 #include "funcapi.h"
 #include "miscadmin.h"
+#include "nodes/nodeFuncs.h"
 #include "parser/parser.h"
 #include "postmaster/bgworker.h"
 #include "storage/buffile.h"

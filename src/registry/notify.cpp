@@ -39,8 +39,9 @@ void notify_event(const char* event, const char* model_set, const char* fields) 
 
 void notify_run(const RunEvent* run) {
     if (!many_notify) return;
-    const char* which = psprintf("\"run_id\": " INT64_FORMAT ", \"kind\": \"%s\", \"version\": %d",
-                                 run->run_id, run->kind, run->version);
+    const char* version = run->version > 0 ? psprintf("%d", run->version) : "null";
+    const char* which = psprintf("\"run_id\": " INT64_FORMAT ", \"kind\": \"%s\", \"version\": %s",
+                                 run->run_id, run->kind, version);
     notify_event("run_finished", run->model_set,
                  psprintf("%s, \"groups\": " INT64_FORMAT ", \"rows\": " INT64_FORMAT
                           ", \"failed\": " INT64_FORMAT,

@@ -18,7 +18,7 @@ struct RunEvent {
     const char* model_set;
     const char* kind;  // train, score
     int64 run_id;
-    int version;
+    int version;  // 0: models of several
     int64 groups;
     int64 rows;
     int64 failed;     // groups without a model, rows without a prediction

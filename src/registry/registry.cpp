@@ -129,43 +129,31 @@ void require_set_owner(const ModelSet* set) {
                                 GetUserNameFromId(set->owner, true))));
 }
 
-TrainingRun* find_training_run(const char* model_set, int version) {
-    Oid types[2] = {TEXTOID, INT4OID};
-    Datum values[2] = {CStringGetTextDatum(model_set), Int32GetDatum(version)};
-    const int code = SPI_execute_with_args(
-        "SELECT run_id, model_set, version, storage, source, algorithm, partition_by, key_types, "
-        "nullable_keys, features, feature_types, target, time_column, key_collations FROM "
-        "many_models.runs "
-        "WHERE model_set OPERATOR(pg_catalog.=) $1 "
-        "AND kind OPERATOR(pg_catalog.=) ANY (ARRAY['train', 'import']) "
-        "AND ($2 OPERATOR(pg_catalog.=) 0 OR version OPERATOR(pg_catalog.=) $2) "
-        "ORDER BY version DESC LIMIT 1",
-        2, types, values, nullptr, true, 1);
-    if (code != SPI_OK_SELECT) elog(ERROR, "could not read the registry: %d", code);
-    if (SPI_processed == 0) {
-        char* versions = version_list(model_set);
-        if (strcmp(versions, "none") == 0)
-            ereport(ERROR, (errcode(ERRCODE_UNDEFINED_OBJECT),
-                            errmsg("model set \"%s\" does not exist", model_set),
-                            errhint("Train it with many_models.train_many_models, or see "
-                                    "many_models.model_sets for the sets you may use.")));
-        ereport(ERROR, (errcode(ERRCODE_UNDEFINED_OBJECT),
-                        errmsg("model set \"%s\" has no version %d", model_set, version),
-                        errhint("Versions there are: %s.", versions)));
-    }
+const char* const kRunColumns =
+    "run_id, model_set, version, storage, source, algorithm, partition_by, key_types, "
+    "nullable_keys, features, feature_types, target, time_column, key_collations";
+
+TrainingRun* read_training_run(HeapTuple row, TupleDesc descriptor) {
+    const auto string = [=](int column) { return SPI_getvalue(row, descriptor, column); };
+    const auto strings = [=](int column, int* n) {
+        bool is_null = false;
+        const Datum value = SPI_getbinval(row, descriptor, column, &is_null);
+        *n = 0;
+        return is_null ? nullptr : pg::text_array_to_strings(DatumGetArrayTypeP(value), "array", n);
+    };
     bool is_null = false;
     int n = 0;
     auto* run = (TrainingRun*)palloc0(sizeof(TrainingRun));
-    run->run_id = DatumGetInt64(column_datum(1, &is_null));
-    run->model_set = column_string(2);
-    run->version = DatumGetInt32(column_datum(3, &is_null));
-    run->storage = DatumGetInt64(column_datum(4, &is_null));
-    run->source = column_string(5);
-    run->algorithm = column_string(6);
-    run->partition_by = column_strings(7, &run->n_keys);
-    run->key_types = column_strings(8, &n);
+    run->run_id = DatumGetInt64(SPI_getbinval(row, descriptor, 1, &is_null));
+    run->model_set = string(2);
+    run->version = DatumGetInt32(SPI_getbinval(row, descriptor, 3, &is_null));
+    run->storage = DatumGetInt64(SPI_getbinval(row, descriptor, 4, &is_null));
+    run->source = string(5);
+    run->algorithm = string(6);
+    run->partition_by = strings(7, &run->n_keys);
+    run->key_types = strings(8, &n);
     run->nullable_keys = (bool*)palloc0(sizeof(bool) * (Size)(run->n_keys + 1));
-    const Datum nullable = column_datum(9, &is_null);
+    const Datum nullable = SPI_getbinval(row, descriptor, 9, &is_null);
     if (!is_null && run->n_keys > 0) {
         Datum* elements;
         bool* nulls;
@@ -175,15 +163,15 @@ TrainingRun* find_training_run(const char* model_set, int version) {
             run->nullable_keys[i] = !nulls[i] && DatumGetBool(elements[i]);
     }
     run->key_collations = (Oid*)palloc0(sizeof(Oid) * (Size)(run->n_keys + 1));
-    char** collations = column_strings(14, &n);
+    char** collations = strings(14, &n);
     for (int i = 0; i < n && i < run->n_keys; i++)
         if (collations[i][0] != '\0')
             run->key_collations[i] =
                 get_collation_oid(pg::qualified_name_parts(collations[i]), false);
-    run->features = column_strings(10, &run->n_features);
-    run->feature_types = column_strings(11, &n);
-    run->target = column_string(12);
-    run->time_column = column_string(13);
+    run->features = strings(10, &run->n_features);
+    run->feature_types = strings(11, &n);
+    run->target = string(12);
+    run->time_column = string(13);
     return run;
 }
 
@@ -195,6 +183,60 @@ int64 new_run_id() {
 
 void assign_run_id(int64 run_id) {
     assigned_run_id = run_id;
+}
+
+TrainingRun* find_training_run_if_any(const char* model_set, int version) {
+    Oid types[2] = {TEXTOID, INT4OID};
+    Datum values[2] = {CStringGetTextDatum(model_set), Int32GetDatum(version)};
+    const int code = SPI_execute_with_args(
+        psprintf(
+            "SELECT %s FROM many_models.runs "
+            "WHERE model_set OPERATOR(pg_catalog.=) $1 "
+            "AND kind OPERATOR(pg_catalog.=) ANY (ARRAY['train', 'import']) "
+            "AND ($2 OPERATOR(pg_catalog.=) 0 OR version OPERATOR(pg_catalog.=) $2) "
+            "ORDER BY version DESC LIMIT 1",
+            kRunColumns),
+        2, types, values, nullptr, true, 1);
+    if (code != SPI_OK_SELECT) elog(ERROR, "could not read the registry: %d", code);
+    return SPI_processed == 0 ? nullptr
+                              : read_training_run(SPI_tuptable->vals[0], SPI_tuptable->tupdesc);
+}
+
+namespace {
+
+bool is_visible(const char* model_set) {
+    Oid types[1] = {TEXTOID};
+    Datum values[1] = {CStringGetTextDatum(model_set)};
+    const int code = SPI_execute_with_args(
+        "SELECT FROM many_models.model_sets WHERE model_set OPERATOR(pg_catalog.=) $1", 1, types,
+        values, nullptr, true, 1);
+    return code == SPI_OK_SELECT && SPI_processed > 0;
+}
+
+}  // namespace
+
+TrainingRun* find_training_run(const char* model_set, int version) {
+    TrainingRun* run = find_training_run_if_any(model_set, version);
+    if (run != nullptr) return run;
+    char* versions = version_list(model_set);
+    if (strcmp(versions, "none") == 0 && is_visible(model_set))
+        ereport(ERROR, (errcode(ERRCODE_UNDEFINED_OBJECT),
+                        errmsg("model set \"%s\" has no version any more", model_set),
+                        errhint("Train one with many_models.train_many_models.")));
+    if (strcmp(versions, "none") == 0)
+        ereport(ERROR, (errcode(ERRCODE_UNDEFINED_OBJECT),
+                        errmsg("model set \"%s\" does not exist", model_set),
+                        errhint("Train it with many_models.train_many_models, or see "
+                                "many_models.model_sets for the sets you may use.")));
+    ereport(ERROR, (errcode(ERRCODE_UNDEFINED_OBJECT),
+                    errmsg("model set \"%s\" has no version %d", model_set, version),
+                    errhint("Versions there are: %s.", versions)));
+    pg_unreachable();
+}
+
+void lock_models() {
+    LockRelationOid(registry_relation("model_store"), AccessShareLock);
+    LockRelationOid(registry_relation("production_store"), AccessShareLock);
 }
 
 void announce_models_changed() {

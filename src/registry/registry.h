@@ -76,6 +76,17 @@ struct TrainingRun {
 // Raises 42704 (undefined_object) when there is no such set or version, with a hint listing what
 // there is.
 TrainingRun* find_training_run(const char* model_set, int version);
+// nullptr when there is no such set or version.
+TrainingRun* find_training_run_if_any(const char* model_set, int version);
+
+// The columns of `runs` that make a TrainingRun, and a row of these.
+extern const char* const kRunColumns;
+TrainingRun* read_training_run(HeapTuple row, TupleDesc descriptor);
+
+// Makes drops of versions and sets wait until the end of the transaction, and waits for one under
+// way. With a snapshot taken after it, a run and its models are there together or not at all:
+// without, the run may be of before a drop and the models, which go with their partition, of after it.
+void lock_models();
 
 // The id of the run that begins: the one assigned to this process, once, or the next of the sequence.
 int64 new_run_id();

@@ -34,25 +34,38 @@ struct CachedFeature {
     Oid input_parameter;
 };
 
-// A set's latest version, as a role sees it.
+// A run whose models are used.
+struct CachedRun {
+    CachedRun* next;
+    int64 run_id;
+    int64 storage;
+    int version;
+    registry::KeyColumn* columns;  // of the set's keys
+    int n_features;
+    CachedFeature* features;
+    core::FeatureValue* values;  // scratch, n_features
+};
+
+// What is used of a set, as a role sees it: production, then the latest version.
 struct CachedSet {
     CachedSet* next;
     Oid user;
     const char* name;
-    int64 run_id;
-    int64 storage;
-    int version;
     int n_keys;
-    registry::KeyColumn* columns;
-    int n_features;
-    CachedFeature* features;
-    core::FeatureValue* values;  // scratch, n_features
+    int64 promotion_id;  // in force
+    Datum layers;        // bigint[], and their storages; none: n_layers is 0
+    Datum storages;
+    int n_layers;
+    int64* layer_ids;
+    CachedRun* promoted;  // runs in production, the newest first
+    CachedRun* latest;    // nullptr: no version is left
 };
 
 struct CachedModel {
     dlist_node recent;  // first
     CachedModel* chain;
     CachedSet* set;
+    CachedRun* run;  // of the model; without one, the run that has the set's features
     uint32 hash;
     Oid user;
     int name_length;

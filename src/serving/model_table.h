@@ -1,5 +1,6 @@
-// The models of a run in the memory of one process, by partition key: what a scoring query looks
-// its rows' models up in.
+// The models of a scoring in the memory of one process, by partition key: what its query looks its
+// rows' models up in. Of models of the same key, the one of the newer layer counts, and production
+// before the version.
 //
 // Every process of a parallel scoring query loads its own table at its first row (about 3 us a
 // model). Models are verified and opened once, with the t quantile of the interval's level, so that
@@ -14,9 +15,18 @@
 
 namespace many::serving {
 
+// Of one run: what its models share.
+struct ModelRun {
+    int64 run_id;
+    int32 version;
+    int n_features;
+    int* places;  // of its features among the row's; nullptr: they are the same
+};
+
 struct ModelEntry {
     core::LinearModelView view;
     int64 model_id;
+    const ModelRun* run;
 };
 
 struct ModelKey {
@@ -27,11 +37,13 @@ struct ModelKey {
 
 struct ModelTable;
 
-// Loads the models of a run that the caller may see and score with, into `context`. Raises 21000
-// when two models have keys that the source's columns do not tell apart, 42501 when the caller may
-// see the run but not score with it.
-ModelTable* load_model_table(MemoryContext context, int64 storage, int64 run_id, double level,
-                             const ModelKey* keys, int n_keys, int n_features);
+// Loads models that the caller may see and score with, into `context`. `sources`: pairs of storage and
+// run_id of a version (0, 0: none), then layer and storage of each layer of production. `features`: of
+// the rows to come. Raises 21000 when two models of one layer or version have keys that the source's
+// columns do not tell apart, 42501 when the caller may see the set but not score with it.
+ModelTable* load_model_table(MemoryContext context, const int64* sources, int n_sources,
+                             double level, const ModelKey* keys, int n_keys, char** features,
+                             int n_features);
 
 // nullptr: there is no model for the key.
 const ModelEntry* find_model(ModelTable* table, const NullableDatum* keys);

@@ -13,19 +13,19 @@ using namespace many::serving;
 
 namespace {
 
-char* feature_list(const CachedSet* set) {
+char* feature_list(const CachedRun* run) {
     StringInfoData list;
     initStringInfo(&list);
-    for (int i = 0; i < set->n_features; ++i)
-        appendStringInfo(&list, "%s\"%s\"", i == 0 ? "" : ", ", set->features[i].name);
+    for (int i = 0; i < run->n_features; ++i)
+        appendStringInfo(&list, "%s\"%s\"", i == 0 ? "" : ", ", run->features[i].name);
     return list.data;
 }
 
-[[noreturn]] void raise_missing(const CachedSet* set, const CachedFeature* feature) {
+[[noreturn]] void raise_missing(const CachedRun* run, const CachedFeature* feature) {
     ereport(
         ERROR,
         (errcode(ERRCODE_INVALID_PARAMETER_VALUE), errmsg("features has no \"%s\"", feature->name),
-         errhint("The features are %s; null stands for a missing value.", feature_list(set))));
+         errhint("The features are %s; null stands for a missing value.", feature_list(run))));
     pg_unreachable();
 }
 
@@ -61,13 +61,13 @@ double number_of(const CachedFeature* feature, const JsonbValue* value) {
 }
 
 // A feature's value from the object; the text of a level points into the object.
-void read_feature(const CachedSet* set, int i, Jsonb* features) {
-    const CachedFeature* feature = &set->features[i];
-    core::FeatureValue* to = &set->values[i];
+void read_feature(const CachedRun* run, int i, Jsonb* features) {
+    const CachedFeature* feature = &run->features[i];
+    core::FeatureValue* to = &run->values[i];
     JsonbValue space;
     const JsonbValue* value =
         getKeyJsonValueFromContainer(&features->root, feature->name, feature->name_length, &space);
-    if (value == nullptr) raise_missing(set, feature);
+    if (value == nullptr) raise_missing(run, feature);
     *to = core::FeatureValue{};
     if (value->type == jbvNull) {
         to->is_null = true;
@@ -83,12 +83,12 @@ void read_feature(const CachedSet* set, int i, Jsonb* features) {
 }
 
 core::Score score_entry(CachedModel* entry, Jsonb* features) {
-    const CachedSet* set = entry->set;
+    const CachedRun* run = entry->run;
     if (!JB_ROOT_IS_OBJECT(features))
         ereport(ERROR,
                 (errcode(ERRCODE_INVALID_PARAMETER_VALUE), errmsg("features must be a JSON object"),
-                 errhint("The features are %s.", feature_list(set))));
-    for (int i = 0; i < set->n_features; ++i) read_feature(set, i, features);
+                 errhint("The features are %s.", feature_list(run))));
+    for (int i = 0; i < run->n_features; ++i) read_feature(run, i, features);
     core::Score score;
     score.code = core::ScoreCode::no_model;
     if (entry->model_length == 0) return score;
@@ -97,8 +97,8 @@ core::Score score_entry(CachedModel* entry, Jsonb* features) {
     if (!wall::across_wall(&error, [&] {
             core::LinearModelView view;
             opened = core::LinearModelView::try_open(entry->model(), entry->model_length, &view) &&
-                     view.n_features() == set->n_features;
-            if (opened) score = view.score(set->values);
+                     view.n_features() == run->n_features;
+            if (opened) score = view.score(run->values);
         }))
         wall::raise_wall_error(&error);
     if (!opened) ereport(ERROR, (errcode(ERRCODE_DATA_CORRUPTED), errmsg("damaged model value")));
@@ -149,7 +149,7 @@ Datum many_predict_interval_set(PG_FUNCTION_ARGS) {
         values[i] = Float8GetDatum(numbers[i]);
         nulls[i] = std::isnan(numbers[i]);
     }
-    values[3] = Int32GetDatum(entry->set->version);
+    values[3] = Int32GetDatum(entry->run->version);
     nulls[3] = !has_model;
     values[4] = CStringGetTextDatum(has_model ? "group" : "none");
     PG_RETURN_DATUM(HeapTupleGetDatum(heap_form_tuple(type, values, nulls)));

@@ -34,7 +34,7 @@ struct ScoreArguments {
     char* into_table;
     char** id_columns;  // nullptr: the default
     int n_id_columns;
-    int version;  // 0: the latest
+    int version;  // 0: production, then the latest
     double level;
     Jsonb* options;
     bool replace;
@@ -47,8 +47,6 @@ struct ScoreRun {
     int64 run_id;
     TimestampTz started;
     int workers;
-    int64 groups;
-    int64 model_bytes;
     bool models_in_memory;
     ScoreCounts counts;
     pg::Resources before;  // of the session
@@ -142,7 +140,8 @@ int planned_processes(SPIPlanPtr plan) {
 }
 
 void run_query(const ScoreSpec* spec, ScoreReceiver* receiver, int workers, ScoreRun* run) {
-    run->models_in_memory = run->model_bytes <= static_cast<int64>(many_memory_budget_kb) * 1024;
+    run->models_in_memory =
+        spec->models.model_bytes <= static_cast<int64>(many_memory_budget_kb) * 1024;
     const char* query =
         run->models_in_memory ? build_score_query(spec) : build_joined_score_query(spec);
     pg::WorkerCpu worker_cpu = {};
@@ -186,7 +185,12 @@ Datum interval_between(TimestampTz from, TimestampTz to) {
     return IntervalPGetDatum(interval);
 }
 
-Datum run_details(const ScoreRun* run) {
+// Then the models may be of many versions.
+bool uses_production(const ScoreSpec* spec) {
+    return spec->models.production->n_layers > 0;
+}
+
+Datum run_details(const ScoreModels* models, const ScoreRun* run) {
     StringInfoData json;
     initStringInfo(&json);
     pg::Resources used = pg::resources_since(&run->before);
@@ -194,7 +198,12 @@ Datum run_details(const ScoreRun* run) {
     appendStringInfoChar(&json, '{');
     pg::append_resources(&json, &used);
     if (run->models_in_memory)
-        appendStringInfo(&json, ", \"peak_memory_bytes\": " INT64_FORMAT, run->model_bytes);
+        appendStringInfo(&json, ", \"peak_memory_bytes\": " INT64_FORMAT, models->model_bytes);
+    if (models->production->n_layers > 0)
+        appendStringInfo(&json,
+                         ", \"production\": " INT64_FORMAT
+                         ", \"models_in_production\": " INT64_FORMAT,
+                         models->production->promotion_id, models->n_production);
     appendStringInfoChar(&json, '}');
     return DirectFunctionCall1(jsonb_in, CStringGetDatum(json.data));
 }
@@ -203,6 +212,10 @@ void record_run(const ScoreArguments* a, const ScoreSpec* spec, const Prediction
                 const ScoreRun* run, TimestampTz finished) {
     const registry::TrainingRun* trained = spec->run;
     constexpr int kColumns = 22;
+    char nulls[kColumns + 1];
+    memset(nulls, ' ', kColumns);
+    nulls[kColumns] = '\0';
+    if (uses_production(spec)) nulls[2] = 'n';
     const Oid types[kColumns] = {
         INT8OID,     TEXTOID,      INT4OID,      OIDOID,  TIMESTAMPTZOID, TIMESTAMPTZOID,
         INTERVALOID, INT8OID,      INT8OID,      INT8OID, INT4OID,        TEXTOID,
@@ -216,7 +229,7 @@ void record_run(const ScoreArguments* a, const ScoreSpec* spec, const Prediction
         TimestampTzGetDatum(run->started),
         TimestampTzGetDatum(finished),
         interval_between(run->started, finished),
-        Int64GetDatum(run->groups),
+        Int64GetDatum(spec->models.n_models),
         Int64GetDatum(run->counts.without_prediction),
         Int64GetDatum(run->counts.rows),
         Int32GetDatum(run->workers),
@@ -231,7 +244,7 @@ void record_run(const ScoreArguments* a, const ScoreSpec* spec, const Prediction
                               : DirectFunctionCall1(jsonb_in, CStringGetDatum("{}")),
         CStringGetTextDatum(table->qualified),
         CStringGetTextDatum(PG_VERSION),
-        run_details(run),
+        run_details(&spec->models, run),
     };
     registry::RegistryRights rights;
     registry::enter_registry(&rights);
@@ -243,19 +256,19 @@ void record_run(const ScoreArguments* a, const ScoreSpec* spec, const Prediction
         "SELECT $1, $2, 'score', $3, 'succeeded', $4, $5, $6, $7, $8, $8, $9, 0, $10, 0, $11, $12, "
         "$13, $14, $15, $16, $17, $18, $19, $20, e.extversion, $21, $22 "
         "FROM pg_catalog.pg_extension AS e WHERE e.extname = 'many_models'",
-        kColumns, const_cast<Oid*>(types), const_cast<Datum*>(values), nullptr, false, 0);
+        kColumns, const_cast<Oid*>(types), const_cast<Datum*>(values), nulls, false, 0);
     if (code != SPI_OK_INSERT || SPI_processed != 1)
         elog(ERROR, "could not write the registry: %d", code);
     registry::leave_registry(&rights);
 }
 
-void notify_finished(const registry::TrainingRun* trained, const ScoreRun* run) {
+void notify_finished(const ScoreSpec* spec, const ScoreRun* run) {
     registry::RunEvent event = {};
-    event.model_set = trained->model_set;
+    event.model_set = spec->run->model_set;
     event.kind = "score";
     event.run_id = run->run_id;
-    event.version = trained->version;
-    event.groups = run->groups;
+    event.version = uses_production(spec) ? 0 : spec->run->version;
+    event.groups = spec->models.n_models;
     event.rows = event.failed_of = run->counts.rows;
     event.failed = run->counts.without_prediction;
     registry::notify_run(&event);
@@ -271,8 +284,8 @@ Datum summary_datum(FunctionCallInfo fcinfo, const ScoreSpec* spec, const ScoreR
         CStringGetTextDatum(spec->run->model_set),
         Int32GetDatum(spec->run->version),
         CStringGetTextDatum("succeeded"),
-        Int64GetDatum(run->groups),
-        Int64GetDatum(run->groups),
+        Int64GetDatum(spec->models.n_models),
+        Int64GetDatum(spec->models.n_models),
         Int64GetDatum(run->counts.without_prediction),
         Int64GetDatum(0),
         Int64GetDatum(run->counts.rows),
@@ -280,6 +293,7 @@ Datum summary_datum(FunctionCallInfo fcinfo, const ScoreSpec* spec, const ScoreR
         interval_between(run->started, finished),
     };
     bool nulls[11] = {};
+    nulls[2] = uses_production(spec);
     return HeapTupleGetDatum(heap_form_tuple(BlessTupleDesc(descriptor), values, nulls));
 }
 
@@ -291,17 +305,13 @@ void describe_run_in_errors(void* argument) {
 void score(const ScoreArguments* a, ScoreSpec* spec, ScoreRun* run, TimestampTz* finished) {
     PredictionsTable table = {};
     spec->level = a->level;
-    lock_models();
+    registry::lock_models();
     PushActiveSnapshot(GetTransactionSnapshot());  // the statement's is older than the lock
-    spec->run = registry::find_training_run(a->model_set, a->version);
-    registry::require_privilege(a->model_set, registry::Privilege::score);
+    find_score_models(&spec->models, a->model_set, a->version);
+    spec->run = spec->models.run;
     spec->source =
         pg::describe_source(a->source != nullptr ? a->source : spec->run->source, "source");
     describe_score(spec, a->id_columns, a->n_id_columns);
-    run->groups = count_models(spec->run, &run->model_bytes);
-    if (run->groups == 0)
-        (void)require_models(spec->run->model_set, spec->run->version, spec->run->storage,
-                             spec->run->run_id);
     run->run_id = registry::new_run_id();
     prepare_predictions(&table, spec, a->into_table, a->replace);
     create_run_partition(&table, run->run_id);
@@ -314,7 +324,7 @@ void score(const ScoreArguments* a, ScoreSpec* spec, ScoreRun* run, TimestampTz*
         elog(ERROR, "could not analyze %s", table.partition_qualified);
     *finished = GetCurrentTimestamp();
     record_run(a, spec, &table, run, *finished);
-    notify_finished(spec->run, run);
+    notify_finished(spec, run);
 }
 
 }  // namespace

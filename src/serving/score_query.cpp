@@ -57,8 +57,7 @@ bool is_text(Oid type) {
     return type == TEXTOID || type == VARCHAROID;
 }
 
-void check_keys(const ScoreSpec* spec) {
-    const registry::TrainingRun* run = spec->run;
+void check_keys(const ScoreSpec* spec, const registry::TrainingRun* run) {
     for (int i = 0; i < run->n_keys; ++i) {
         const Oid now = getBaseType(spec->carried[i].type);
         const Oid trained = getBaseType(type_from_text(run->key_types[i]));
@@ -74,8 +73,7 @@ void check_keys(const ScoreSpec* spec) {
     }
 }
 
-void check_features(const ScoreSpec* spec) {
-    const registry::TrainingRun* run = spec->run;
+void check_features(const ScoreSpec* spec, const registry::TrainingRun* run) {
     for (int i = 0; i < run->n_features; ++i) {
         Form_pg_attribute attribute =
             required_column(spec->source, run->features[i], "a feature of the models");
@@ -129,15 +127,6 @@ char* key_expression(const registry::TrainingRun* run, int i) {
                                    type_from_text(run->key_types[i]));
 }
 
-// Row-level security shows the models that the caller may read; of these, the ones to score with.
-char* models_of(const registry::TrainingRun* run) {
-    return psprintf(
-        "many_models.model_store AS k WHERE k.storage OPERATOR(pg_catalog.=) '" INT64_FORMAT
-        "'::pg_catalog.int8 AND k.run_id OPERATOR(pg_catalog.=) '" INT64_FORMAT
-        "'::pg_catalog.int8%s",
-        run->storage, run->run_id, score_condition(run->model_set));
-}
-
 char* select_one_text(const char* query) {
     if (SPI_execute(query, true, 1) != SPI_OK_SELECT) elog(ERROR, "could not read the models");
     return SPI_processed > 0 ? SPI_getvalue(SPI_tuptable->vals[0], SPI_tuptable->tupdesc, 1)
@@ -145,12 +134,12 @@ char* select_one_text(const char* query) {
 }
 
 // A key value that is not NULL, as text; nullptr when all are NULL.
-char* some_key_value(const registry::TrainingRun* run, int i) {
-    const char* name = quote_literal_cstr(run->partition_by[i]);
+char* some_key_value(const ScoreSpec* spec, int i) {
+    const char* name = quote_literal_cstr(spec->run->partition_by[i]);
     return select_one_text(
         psprintf("SELECT k.partition_key OPERATOR(pg_catalog.->>) %s FROM %s AND "
                  "(k.partition_key OPERATOR(pg_catalog.->>) %s) IS NOT NULL LIMIT 1",
-                 name, models_of(run), name));
+                 name, score_models_rows(&spec->models), name));
 }
 
 void append_join_condition(StringInfo query, const ScoreSpec* spec, int i) {
@@ -160,13 +149,13 @@ void append_join_condition(StringInfo query, const ScoreSpec* spec, int i) {
     const char* equals =
         equality_operator(run->partition_by[i], getBaseType(spec->carried[i].type), key_type);
     if (i > 0) appendStringInfoString(query, " AND ");
-    if (!run->nullable_keys[i]) {
+    if (!spec->models.nullable_keys[i]) {
         appendStringInfo(query, "s.%s %s m.k%d", column, equals, i + 1);
         return;
     }
     // NULL is a group of its own. Both conditions can be hashed: a NULL takes the place of some
     // key, and whether it was one is compared beside.
-    char* stand_in = some_key_value(run, i);
+    char* stand_in = some_key_value(spec, i);
     if (stand_in != nullptr) {
         const char* literal =
             psprintf("%s::%s", quote_literal_cstr(stand_in), qualified_type(key_type));
@@ -201,7 +190,7 @@ void check_keys_distinct(const ScoreSpec* spec) {
     if (!wider) return;
     if (select_one_text(psprintf("SELECT '1'::pg_catalog.text FROM %s GROUP BY %s HAVING "
                                  "pg_catalog.count(*) OPERATOR(pg_catalog.>) 1 LIMIT 1",
-                                 models_of(run), list.data)) != nullptr)
+                                 score_models_rows(&spec->models), list.data)) != nullptr)
         ereport(ERROR, (errcode(ERRCODE_CARDINALITY_VIOLATION),
                         errmsg("a row of the source would match more than one model"),
                         errdetail("The source compares partition columns by another collation or "
@@ -209,49 +198,6 @@ void check_keys_distinct(const ScoreSpec* spec) {
 }
 
 }  // namespace
-
-const char* score_condition(const char* model_set) {
-    if (registry::has_whole_set(model_set, registry::Privilege::score)) return "";
-    return psprintf(" AND many_models.key_is_granted(%s, k.partition_key, 'score')",
-                    quote_literal_cstr(model_set));
-}
-
-void lock_models() {
-    const Oid models = get_relname_relid("model_store", get_namespace_oid("many_models", false));
-    LockRelationOid(models, AccessShareLock);
-}
-
-bool require_models(const char* model_set, int version, int64 storage, int64 run_id) {
-    static SPIPlanPtr plan = nullptr;
-    if (plan == nullptr) {
-        Oid types[] = {INT8OID, INT8OID};
-        SPIPlanPtr prepared = SPI_prepare(
-            "SELECT coalesce(r.trained, 0) OPERATOR(pg_catalog.=) 0 OR EXISTS (SELECT FROM "
-            "many_models.model_store AS k WHERE k.storage OPERATOR(pg_catalog.=) $1 AND k.run_id "
-            "OPERATOR(pg_catalog.=) $2) FROM many_models.runs AS r WHERE r.run_id "
-            "OPERATOR(pg_catalog.=) $2",
-            2, types);
-        if (prepared == nullptr) elog(ERROR, "could not plan the look-up: %d", SPI_result);
-        SPI_keepplan(prepared);
-        plan = prepared;
-    }
-    Datum parameters[] = {Int64GetDatum(storage), Int64GetDatum(run_id)};
-    registry::RegistryRights rights;
-    registry::enter_registry(
-        &rights);  // models that the caller must not see are there all the same
-    if (SPI_execute_plan(plan, parameters, nullptr, true, 1) != SPI_OK_SELECT)
-        elog(ERROR, "could not read the registry");
-    registry::leave_registry(&rights);
-    if (SPI_processed == 0) return false;
-    bool is_null;
-    if (!DatumGetBool(SPI_getbinval(SPI_tuptable->vals[0], SPI_tuptable->tupdesc, 1, &is_null)))
-        ereport(ERROR, (errcode(ERRCODE_UNDEFINED_OBJECT),
-                        errmsg("the models of version %d of model set \"%s\" were dropped", version,
-                               model_set),
-                        errdetail("The snapshot of this transaction is older than the drop."),
-                        errhint("Try again in a new transaction.")));
-    return true;
-}
 
 void describe_score(ScoreSpec* spec, char** id_columns, int n_id_columns) {
     const registry::TrainingRun* run = spec->run;
@@ -274,22 +220,11 @@ void describe_score(ScoreSpec* spec, char** id_columns, int n_id_columns) {
             run->time_column == nullptr ? 0 : pg::source_column(spec->source, run->time_column);
         if (time > 0) carry(spec, TupleDescAttr(spec->source->columns, time - 1));
     }
-    check_keys(spec);
-    check_features(spec);
+    for (int i = 0; i < spec->models.n_runs; ++i) {
+        check_keys(spec, spec->models.runs[i]);
+        check_features(spec, spec->models.runs[i]);
+    }
     check_keys_distinct(spec);
-}
-
-int64 count_models(const registry::TrainingRun* run, int64* bytes) {
-    const char* counts = select_one_text(
-        psprintf("SELECT pg_catalog.format('%%s %%s', pg_catalog.count(*), coalesce(pg_catalog.sum("
-                 "many_models.model_bytes(k.model)), 0)) FROM %s",
-                 models_of(run)));
-    long long n = 0;
-    long long total = 0;
-    if (counts == nullptr || sscanf(counts, "%lld %lld", &n, &total) != 2)
-        elog(ERROR, "could not count the models");
-    *bytes = total;
-    return n;
 }
 
 namespace {
@@ -309,43 +244,91 @@ void append_carried(StringInfo query, const ScoreSpec* spec) {
 
 }  // namespace
 
+namespace {
+
+void append_text_array(StringInfo query, char** strings, int n) {
+    appendStringInfoString(query, "ARRAY[");
+    for (int i = 0; i < n; ++i)
+        appendStringInfo(query, "%s%s", i > 0 ? ", " : "", quote_literal_cstr(strings[i]));
+    appendStringInfoString(query, "]::pg_catalog.text[]");
+}
+
+// What score_row loads: storage and run_id of the version (0, 0: none), then layer and storage of
+// each layer in force.
+void append_model_list(StringInfo query, const ScoreModels* models) {
+    const bool run = models->uses_run || models->production->n_layers == 0;
+    appendStringInfo(query, "'{" INT64_FORMAT "," INT64_FORMAT, run ? models->run->storage : 0,
+                     run ? models->run->run_id : 0);
+    for (int i = 0; i < models->production->n_layers; ++i)
+        appendStringInfo(query, "," INT64_FORMAT "," INT64_FORMAT, models->production->layers[i],
+                         models->production->storages[i]);
+    appendStringInfoString(query, "}'::pg_catalog.int8[]");
+}
+
+}  // namespace
+
 char* build_score_query(const ScoreSpec* spec) {
     const registry::TrainingRun* run = spec->run;
+    const ScoreModels* models = &spec->models;
     StringInfoData query;
     initStringInfo(&query);
     append_carried(&query, spec);
-    const bool as_record = run->n_keys + run->n_features > kMaxVariadic;
+    const bool as_record = run->n_keys + models->n_features > kMaxVariadic;
     bool first = as_record;
-    appendStringInfo(&query,
-                     "many_models.%s('" INT64_FORMAT "'::pg_catalog.int8, '" INT64_FORMAT
-                     "'::pg_catalog.int8, %.17g, ARRAY[",
-                     as_record ? "score_record" : "score_row", run->storage, run->run_id,
-                     spec->level);
-    for (int i = 0; i < run->n_keys; ++i)
-        appendStringInfo(&query, "%s%s", i > 0 ? ", " : "",
-                         quote_literal_cstr(run->partition_by[i]));
-    appendStringInfo(&query, "]::pg_catalog.text[]%s", as_record ? ", ROW(" : "");
+    appendStringInfo(&query, "many_models.%s(", as_record ? "score_record" : "score_row");
+    append_model_list(&query, models);
+    appendStringInfo(&query, ", %.17g, ", spec->level);
+    append_text_array(&query, run->partition_by, run->n_keys);
+    appendStringInfoString(&query, ", ");
+    append_text_array(&query, models->features, models->n_features);
+    if (as_record) appendStringInfoString(&query, ", ROW(");
     append_columns(&query, run->partition_by, run->n_keys, &first);
-    append_columns(&query, run->features, run->n_features, &first);
+    append_columns(&query, models->features, models->n_features, &first);
     appendStringInfo(&query, "%s) FROM %s AS s", as_record ? ")" : "", spec->source->from_clause);
     return query.data;
 }
 
+namespace {
+
+// (run, version, places of its features or NULL), ...
+void append_runs(StringInfo query, const ScoreModels* models) {
+    appendStringInfoString(query, "(VALUES ");
+    for (int i = 0; i < models->n_runs; ++i) {
+        const registry::TrainingRun* run = models->runs[i];
+        const int* places =
+            feature_places(run->features, run->n_features, models->features, models->n_features);
+        appendStringInfo(query, "%s('" INT64_FORMAT "'::pg_catalog.int8, %d, ", i > 0 ? ", " : "",
+                         run->run_id, run->version);
+        appendStringInfoString(query, places == nullptr ? "NULL" : "'{");
+        for (int k = 0; places != nullptr && k < run->n_features; ++k)
+            appendStringInfo(query, "%s%d", k > 0 ? "," : "", places[k]);
+        appendStringInfo(query, "%s::pg_catalog.int4[])", places == nullptr ? "" : "}'");
+    }
+    appendStringInfoString(query, ") AS r (run_id, version, places)");
+}
+
+}  // namespace
+
 char* build_joined_score_query(const ScoreSpec* spec) {
     const registry::TrainingRun* run = spec->run;
+    const ScoreModels* models = &spec->models;
     StringInfoData query;
     initStringInfo(&query);
     append_carried(&query, spec);
-    appendStringInfoString(&query, "many_models.score_joined(m.model_id, m.model, ROW(");
+    appendStringInfoString(
+        &query, "many_models.score_joined(m.model_id, m.version, m.model, m.places, ROW(");
     bool first = true;
-    append_columns(&query, run->features, run->n_features, &first);
+    append_columns(&query, models->features, models->n_features, &first);
     appendStringInfo(&query, ")) FROM %s AS s LEFT JOIN (SELECT ", spec->source->from_clause);
     for (int i = 0; i < run->n_keys; ++i)
         appendStringInfo(&query, "%s AS k%d, ", key_expression(run, i), i + 1);
     // open_model is volatile, so that the planner evaluates it here and not above the join.
-    appendStringInfo(&query, "k.model_id, many_models.open_model(k.model, %.17g) AS model FROM %s",
-                     spec->level, models_of(run));
-    appendStringInfoString(&query, ") AS m ON ");
+    appendStringInfo(&query,
+                     "k.model_id, r.version, r.places, many_models.open_model(k.model, %.17g) AS "
+                     "model FROM (SELECT * FROM %s) AS k JOIN ",
+                     spec->level, score_models_rows(models));
+    append_runs(&query, models);
+    appendStringInfoString(&query, " ON r.run_id OPERATOR(pg_catalog.=) k.run_id) AS m ON ");
     for (int i = 0; i < run->n_keys; ++i) append_join_condition(&query, spec, i);
     if (run->n_keys == 0) appendStringInfoString(&query, "true");
     return query.data;

@@ -4,6 +4,7 @@
 #include "pg/server.h"
 #include "pg/source.h"
 #include "registry/registry.h"
+#include "serving/score_models.h"
 
 namespace many::serving {
 
@@ -16,26 +17,13 @@ struct CarriedColumn {
 };
 
 struct ScoreSpec {
-    const registry::TrainingRun* run;
+    ScoreModels models;
+    const registry::TrainingRun* run;  // of models
     const pg::Source* source;
     int n_carried;  // the partition columns, then the id columns
     CarriedColumn* carried;
     double level;
 };
-
-// Makes drops of versions wait until the end of the transaction, and waits for one under way. With a
-// snapshot taken after it, a run and its models are there together or not at all: without, the run
-// may be of before a drop and the models, which go with their partition, of after it.
-void lock_models();
-
-// Whether the run is there, for when none of its models was found. Raises 42704 when it made models
-// and all of them are gone: a snapshot that must not be renewed was older than the drop. Needs an
-// SPI connection.
-bool require_models(const char* model_set, int version, int64 storage, int64 run_id);
-
-// SQL that follows a WHERE clause over k, a row of model_store of the set: the groups that the
-// caller may score with. Empty when these are all.
-const char* score_condition(const char* model_set);
 
 // Checks that the source has the partition columns and the features, readable as in training, and
 // fills in the carried columns. id_columns nullptr: the source's primary key and time column.
@@ -49,8 +37,5 @@ char* build_score_query(const ScoreSpec* spec);
 // each process: PostgreSQL's hash join goes to disk where it must. Models are opened (detoasted,
 // checked) below it, once each.
 char* build_joined_score_query(const ScoreSpec* spec);
-
-// Number of models of the run, and their size together.
-int64 count_models(const registry::TrainingRun* run, int64* bytes);
 
 }  // namespace many::serving

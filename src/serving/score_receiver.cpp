@@ -58,8 +58,8 @@ void flush(ScoreReceiver* receiver) {
 
 Datum make_reason(const ScoreReceiver* receiver, core::ScoreCode code, int feature,
                   const char* level, int level_length) {
-    const registry::TrainingRun* run = receiver->spec->run;
-    const char* name = feature < run->n_features ? run->features[feature] : "?";
+    const ScoreModels* models = &receiver->spec->models;
+    const char* name = feature < models->n_features ? models->features[feature] : "?";
     char* reason = nullptr;
     switch (code) {
         case core::ScoreCode::null_feature:
@@ -97,8 +97,9 @@ Datum reason_text(ScoreReceiver* receiver, const core::Score& score, const char*
         MemoryContextSwitchTo(old);
         return text;
     }
-    if (code >= kReasons || feature > receiver->spec->run->n_features) elog(ERROR, "invalid score");
-    Datum* cached = &receiver->reasons[code * (receiver->spec->run->n_features + 1) + feature];
+    const int n_features = receiver->spec->models.n_features;
+    if (code >= kReasons || feature > n_features) elog(ERROR, "invalid score");
+    Datum* cached = &receiver->reasons[code * (n_features + 1) + feature];
     if (*cached == Datum(0)) {
         const MemoryContext old = MemoryContextSwitchTo(receiver->context);
         *cached = make_reason(receiver, score.code, feature, nullptr, 0);
@@ -126,7 +127,7 @@ void expand_score(ScoreReceiver* receiver, Datum datum) {
     set_result(receiver, kLower, Float8GetDatum(score.lower), !usable || std::isnan(score.lower));
     set_result(receiver, kUpper, Float8GetDatum(score.upper), !usable || std::isnan(score.upper));
     set_result(receiver, kModelId, Int64GetDatum(packed.model_id), !has_model);
-    set_result(receiver, kModelVersion, Int32GetDatum(receiver->spec->run->version), !has_model);
+    set_result(receiver, kModelVersion, Int32GetDatum(packed.version), !has_model);
     set_result(receiver, kModelLevel, has_model ? receiver->level_group : receiver->level_none,
                false);
     if (!usable) ++receiver->counts.without_prediction;
@@ -198,7 +199,7 @@ ScoreReceiver* score_receiver_create(const ScoreSpec* spec, Oid partition, int64
     receiver->attributes = predictions_attributes(descriptor, spec);
     for (int i = 0; i < spec->n_carried + kResultColumns; ++i) --receiver->attributes[i];
     receiver->reasons = static_cast<Datum*>(
-        palloc0(sizeof(Datum) * kReasons * (static_cast<Size>(spec->run->n_features) + 1)));
+        palloc0(sizeof(Datum) * kReasons * (static_cast<Size>(spec->models.n_features) + 1)));
     receiver->level_group = CStringGetTextDatum("group");
     receiver->level_none = CStringGetTextDatum("none");
     set_result(receiver, kRunId, Int64GetDatum(run_id), false);

@@ -1,7 +1,7 @@
 // score_row: one source row -> one many_models.score. Runs in parallel workers; what a row costs
 // here is what scoring costs, so: no allocation, no catalog look-up, no detoasting per row.
 //
-// score_row and score_record look the row's model up in a table of the run's models, which each
+// score_row and score_record look the row's model up in a table of the models, which each
 // process loads at its first row. score_joined gets it from a join: for runs whose models are too
 // many for that. The record forms are for rows of more columns than a function has arguments.
 #include "core/codec/linear_model.h"
@@ -9,6 +9,7 @@
 #include "pg/server.h"
 #include "pg/source.h"
 #include "pg/worker_cpu.h"
+#include "registry/production.h"
 #include "serving/model_table.h"
 #include "serving/model_value.h"
 #include "serving/score_value.h"
@@ -103,45 +104,70 @@ core::Score score_checked(const core::LinearModelView& view, const ScoreCall* ca
     return score;
 }
 
-void read_value(ScoreCall* call, int i, const NullableDatum& from) {
+// The model's feature i, which stands at `place` in the row.
+void read_value(ScoreCall* call, int i, int place, const NullableDatum* row) {
     core::FeatureValue* value = &call->values[i];
+    const NullableDatum& from = row[place];
     *value = core::FeatureValue{};
     value->is_null = from.isnull;
     if (from.isnull) return;
-    if (call->readers[i].kind == pg::FeatureKind::number)
-        value->number = pg::feature_number(&call->readers[i], from.value);
+    if (call->readers[place].kind == pg::FeatureKind::number)
+        value->number = pg::feature_number(&call->readers[place], from.value);
     else
-        value->text = pg::feature_text(&call->readers[i], from.value, &value->text_length);
+        value->text = pg::feature_text(&call->readers[place], from.value, &value->text_length);
 }
 
-Datum score_features(ScoreCall* call, const core::LinearModelView& view, int64 model_id,
-                     const NullableDatum* features) {
+// A model, and where its n features are among those of the row (nullptr: they are the same).
+struct ScoredModel {
+    const core::LinearModelView& view;
+    int64 model_id;
+    int32 version;
+    int n;
+    const int* places;
+};
+
+Datum score_features(ScoreCall* call, const ScoredModel& model, const NullableDatum* features) {
     PackedScore packed;
-    packed.model_id = model_id;
-    if (call->all_numbers && !view.has_levels()) {
+    packed.model_id = model.model_id;
+    packed.version = model.version;
+    const int* places = model.places;
+    if (call->all_numbers && !model.view.has_levels()) {
         bool any_null = false;
-        for (int i = 0; i < call->n; ++i) {
-            any_null |= features[i].isnull;
+        for (int i = 0; i < model.n; ++i) {
+            const int place = places == nullptr ? i : places[i];
+            any_null |= features[place].isnull;
             if (any_null) break;
-            call->numbers[i] = pg::feature_number(&call->readers[i], features[i].value);
+            call->numbers[i] = pg::feature_number(&call->readers[place], features[place].value);
         }
         if (!any_null) {
-            packed.score = score_checked(view, call, true);
+            packed.score = score_checked(model.view, call, true);
+            if (places != nullptr && packed.score.feature < model.n)
+                packed.score.feature = static_cast<uint16>(places[packed.score.feature]);
             return pack_result(call, packed, nullptr, 0);
         }
     }
-    for (int i = 0; i < call->n; ++i) read_value(call, i, features[i]);
-    packed.score = score_checked(view, call, false);
-    if (packed.score.code == core::ScoreCode::unseen_level && packed.score.feature < call->n)
-        return pack_result(call, packed, call->values[packed.score.feature].text,
-                           call->values[packed.score.feature].text_length);
-    return pack_result(call, packed, nullptr, 0);
+    for (int i = 0; i < model.n; ++i)
+        read_value(call, i, places == nullptr ? i : places[i], features);
+    packed.score = score_checked(model.view, call, false);
+    const char* text = nullptr;
+    uint32 text_length = 0;
+    const uint16 feature = packed.score.feature;
+    if (packed.score.code == core::ScoreCode::unseen_level && feature < model.n) {
+        text = call->values[feature].text;
+        text_length = call->values[feature].text_length;
+    }
+    if (places != nullptr && feature < model.n)
+        packed.score.feature = static_cast<uint16>(places[feature]);
+    return pack_result(call, packed, text, text_length);
 }
 
 Datum score_by_key(ScoreCall* call, const NullableDatum* row) {
     const ModelEntry* model = find_model(call->table, row);
     if (model == nullptr) return no_model(call);
-    return score_features(call, model->view, model->model_id, row + call->n_keys);
+    const ModelRun* run = model->run;
+    return score_features(
+        call, {model->view, model->model_id, run->version, run->n_features, run->places},
+        row + call->n_keys);
 }
 
 // --- The first row ----------------------------------------------------------------------------
@@ -155,21 +181,31 @@ struct RowShape {
 
 ScoreCall* open_call(FunctionCallInfo fcinfo, const RowShape* shape) {
     int n_keys = 0;
+    int n_features = 0;
+    int n_sources = 0;
     for (int i = 0; i < 4; ++i)
         if (PG_ARGISNULL(i))
             ereport(ERROR, (errcode(ERRCODE_NULL_VALUE_NOT_ALLOWED),
-                            errmsg("storage, run_id, level and keys must not be NULL")));
-    char** names = pg::text_array_to_strings(PG_GETARG_ARRAYTYPE_P(3), "keys", &n_keys);
-    if (n_keys > shape->n)
-        ereport(ERROR, (errcode(ERRCODE_INVALID_PARAMETER_VALUE),
-                        errmsg("%d values given for %d partition columns", shape->n, n_keys)));
+                            errmsg("models, level, keys and features must not be NULL")));
     const MemoryContext context = fcinfo->flinfo->fn_mcxt;
+    const MemoryContext old = MemoryContextSwitchTo(context);
+    const int64* sources = registry::int64_array_values(PG_GETARG_DATUM(0), &n_sources);
+    char** names = pg::text_array_to_strings(PG_GETARG_ARRAYTYPE_P(2), "keys", &n_keys);
+    char** features = pg::text_array_to_strings(PG_GETARG_ARRAYTYPE_P(3), "features", &n_features);
+    MemoryContextSwitchTo(old);
+    if (n_sources < 2 || n_sources % 2 != 0)
+        ereport(ERROR, (errcode(ERRCODE_INVALID_PARAMETER_VALUE),
+                        errmsg("models must be pairs of ids, not %d", n_sources)));
+    if (n_keys + n_features != shape->n)
+        ereport(ERROR, (errcode(ERRCODE_INVALID_PARAMETER_VALUE),
+                        errmsg("%d values given for %d partition columns and %d features", shape->n,
+                               n_keys, n_features)));
     ScoreCall* call = new_call(context, n_keys, shape->n - n_keys);
     for (int i = 0; i < call->n; ++i) init_reader(call, i, shape->types[n_keys + i]);
     auto* keys = static_cast<ModelKey*>(palloc(sizeof(ModelKey) * (static_cast<Size>(n_keys) + 1)));
     for (int i = 0; i < n_keys; ++i) keys[i] = {names[i], shape->types[i], shape->collations[i]};
-    call->table = load_model_table(context, PG_GETARG_INT64(0), PG_GETARG_INT64(1),
-                                   PG_GETARG_FLOAT8(2), keys, n_keys, call->n);
+    call->table = load_model_table(context, sources, n_sources, PG_GETARG_FLOAT8(1), keys, n_keys,
+                                   features, n_features);
     fcinfo->flinfo->fn_extra = call;
     return call;
 }
@@ -227,6 +263,18 @@ const NullableDatum* deform_row(ScoreCall* call, HeapTupleHeader row) {
     return call->row;
 }
 
+// The elements of an int4[] in place; each must be the place of a feature in the row.
+const int* places_of(ArrayType* array, int n, int n_row) {
+    const auto* places = reinterpret_cast<const int*>(ARR_DATA_PTR(array));
+    bool valid = ARR_NDIM(array) <= 1 && !ARR_HASNULL(array) &&
+                 ArrayGetNItems(ARR_NDIM(array), ARR_DIMS(array)) == n;
+    for (int i = 0; valid && i < n; ++i) valid = places[i] >= 0 && places[i] < n_row;
+    if (!valid)
+        ereport(ERROR, (errcode(ERRCODE_INVALID_PARAMETER_VALUE),
+                        errmsg("places do not fit the model's features and the row")));
+    return places;
+}
+
 }  // namespace
 
 extern "C" {
@@ -238,7 +286,7 @@ PG_FUNCTION_INFO_V1(many_score_joined);
 PG_FUNCTION_INFO_V1(many_score_in);
 PG_FUNCTION_INFO_V1(many_score_out);
 
-// score_row(storage, run_id, level, keys, VARIADIC columns): the key columns, then the features.
+// score_row(models, level, keys, features, VARIADIC columns): the key columns, then the features.
 Datum many_score_row(PG_FUNCTION_ARGS) {
     auto* call = static_cast<ScoreCall*>(fcinfo->flinfo->fn_extra);
     if (call == nullptr) {
@@ -249,7 +297,7 @@ Datum many_score_row(PG_FUNCTION_ARGS) {
     return score_by_key(call, fcinfo->args + 4);
 }
 
-// score_record(storage, run_id, level, keys, columns record)
+// score_record(models, level, keys, features, columns record)
 Datum many_score_record(PG_FUNCTION_ARGS) {
     auto* call = static_cast<ScoreCall*>(fcinfo->flinfo->fn_extra);
     if (PG_ARGISNULL(4)) PG_RETURN_NULL();
@@ -279,11 +327,11 @@ Datum many_open_model(PG_FUNCTION_ARGS) {
     PG_RETURN_POINTER(copy);
 }
 
-// score_joined(model_id, model, features record)
+// score_joined(model_id, version, model, places, features record)
 Datum many_score_joined(PG_FUNCTION_ARGS) {
     auto* call = static_cast<ScoreCall*>(fcinfo->flinfo->fn_extra);
-    if (PG_ARGISNULL(2)) PG_RETURN_NULL();
-    HeapTupleHeader row = PG_GETARG_HEAPTUPLEHEADER(2);
+    if (PG_ARGISNULL(4)) PG_RETURN_NULL();
+    HeapTupleHeader row = PG_GETARG_HEAPTUPLEHEADER(4);
     if (!is_row_type(call, row)) {
         RowShape shape;
         TupleDesc type = copy_row_type(fcinfo->flinfo->fn_mcxt, row, &shape);
@@ -292,16 +340,18 @@ Datum many_score_joined(PG_FUNCTION_ARGS) {
         call->row_type = type;
         fcinfo->flinfo->fn_extra = call;
     }
-    if (PG_ARGISNULL(0) || PG_ARGISNULL(1)) return no_model(call);
-    const auto* model = PG_DETOAST_DATUM_PACKED(PG_GETARG_DATUM(1));
+    if (PG_ARGISNULL(0) || PG_ARGISNULL(1) || PG_ARGISNULL(2)) return no_model(call);
+    const auto* model = PG_DETOAST_DATUM_PACKED(PG_GETARG_DATUM(2));
     core::LinearModelView view;
     if (!core::LinearModelView::try_open(VARDATA_ANY(model), VARSIZE_ANY_EXHDR(model), &view))
         ereport(ERROR, (errcode(ERRCODE_DATA_CORRUPTED), errmsg("damaged model value")));
-    if (view.n_features() != call->n)
+    const int n = view.n_features();
+    const int* places = PG_ARGISNULL(3) ? nullptr : places_of(PG_GETARG_ARRAYTYPE_P(3), n, call->n);
+    if (places == nullptr && n != call->n)
         ereport(ERROR, (errcode(ERRCODE_INVALID_PARAMETER_VALUE),
-                        errmsg("%d features given, the model has %d features", call->n,
-                               view.n_features())));
-    return score_features(call, view, PG_GETARG_INT64(0), deform_row(call, row));
+                        errmsg("%d features given, the model has %d features", call->n, n)));
+    return score_features(call, {view, PG_GETARG_INT64(0), PG_GETARG_INT32(1), n, places},
+                          deform_row(call, row));
 }
 
 Datum many_score_in(PG_FUNCTION_ARGS) {

@@ -10,11 +10,13 @@
 namespace many::serving {
 
 struct PackedScore {
-    static constexpr unsigned kBytes = 3 + 3 * sizeof(double) + sizeof(std::int64_t);
+    static constexpr unsigned kBytes =
+        3 + 3 * sizeof(double) + sizeof(std::int64_t) + sizeof(std::int32_t);
     static constexpr unsigned kMaxText = 80;  // short enough for a one-byte varlena header
 
     core::Score score;
-    std::int64_t model_id = 0;  // undefined with ScoreCode::no_model
+    std::int64_t model_id = 0;  // undefined with ScoreCode::no_model, as is the version
+    std::int32_t version = 0;
 
     void pack(char* to) const noexcept {
         to[0] = static_cast<char>(score.code);
@@ -23,6 +25,7 @@ struct PackedScore {
         std::memcpy(to + 11, &score.lower, sizeof(double));
         std::memcpy(to + 19, &score.upper, sizeof(double));
         std::memcpy(to + 27, &model_id, sizeof model_id);
+        std::memcpy(to + 35, &version, sizeof version);
     }
     static PackedScore unpack(const char* from) noexcept {
         PackedScore packed;
@@ -32,6 +35,7 @@ struct PackedScore {
         std::memcpy(&packed.score.lower, from + 11, sizeof(double));
         std::memcpy(&packed.score.upper, from + 19, sizeof(double));
         std::memcpy(&packed.model_id, from + 27, sizeof packed.model_id);
+        std::memcpy(&packed.version, from + 35, sizeof packed.version);
         return packed;
     }
 };

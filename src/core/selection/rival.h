@@ -29,4 +29,50 @@ struct Comparison {
     PairedDifferences paired;
 };
 
+// A comparison as the registry keeps it: rmse, mae, mape, smape, r2, bias of the baseline; with a
+// rival, then n_rows and the same of the rival, then the paired differences without n, which is the
+// rival's n_rows.
+constexpr int kBaselineNumbers = 6;
+constexpr int kComparisonNumbers = kBaselineNumbers + 7 + 4;
+
+// The count of numbers written: 0 when nothing was held out.
+[[nodiscard]] inline int comparison_numbers(const Comparison& c, bool with_rival,
+                                            double* to) noexcept {
+    if (!(c.baseline.n_rows > 0)) return 0;
+    const SplitMetrics& b = c.baseline;
+    const SplitMetrics& r = c.rival;
+    const double numbers[kComparisonNumbers] = {b.rmse,
+                                                b.mae,
+                                                b.mape,
+                                                b.smape,
+                                                b.r2,
+                                                b.bias,
+                                                r.n_rows,
+                                                r.rmse,
+                                                r.mae,
+                                                r.mape,
+                                                r.smape,
+                                                r.r2,
+                                                r.bias,
+                                                c.paired.mean_squared,
+                                                c.paired.sd_squared,
+                                                c.paired.mean_absolute,
+                                                c.paired.sd_absolute};
+    const int n = with_rival ? kComparisonNumbers : kBaselineNumbers;
+    for (int i = 0; i < n; ++i) to[i] = numbers[i];
+    return n;
+}
+
+// n_rows of the baseline is that of the candidate's holdout. False when n is another count.
+[[nodiscard]] inline bool read_comparison(const double* numbers, int n, double n_rows,
+                                          Comparison* c) noexcept {
+    if (n != kBaselineNumbers && n != kComparisonNumbers) return false;
+    const double* v = numbers;
+    c->baseline = {n_rows, v[0], v[1], v[2], v[3], v[4], v[5]};
+    if (n == kBaselineNumbers) return true;
+    c->rival = {v[6], v[7], v[8], v[9], v[10], v[11], v[12]};
+    c->paired = {v[6], v[13], v[14], v[15], v[16]};
+    return true;
+}
+
 }  // namespace many::core

@@ -144,12 +144,14 @@ SELECT summary(many_models.train_many_models('s_wide', 'wide', ARRAY['store'], '
                                              workers => 1));
 SELECT summary(many_models.score_many_models('s_wide', 'wide', id_columns => ARRAY['id']));
 SELECT count(prediction), max(abs(prediction - y)) < 1e-6 AS exact FROM s_wide_predictions JOIN wide USING (id);
-SELECT bool_and(many_models.score_record(r.storage, r.run_id, 0.95, ARRAY['store', 'kind'], ROW(n.store, n.kind, n.x))::text
-              = many_models.score_row(r.storage, r.run_id, 0.95, ARRAY['store', 'kind'], n.store, n.kind, n.x)::text) AS same
+SELECT bool_and(many_models.score_record(ARRAY[r.storage, r.run_id], 0.95, ARRAY['store', 'kind'], ARRAY['x'], ROW(n.store, n.kind, n.x))::text
+              = many_models.score_row(ARRAY[r.storage, r.run_id], 0.95, ARRAY['store', 'kind'], ARRAY['x'], n.store, n.kind, n.x)::text) AS same
 FROM narrow AS n, many_models.runs AS r WHERE r.model_set = 's_narrow' AND r.kind = 'train';
-SELECT error_of($$SELECT many_models.score_row(0, 0, 0.95, ARRAY['store'], VARIADIC ARRAY[1, 2])$$);
-SELECT error_of($$SELECT many_models.score_row(NULL, 0, 0.95, ARRAY['store'], 1, 2)$$);
-SELECT error_of($$SELECT many_models.score_row(0, 0, 0.95, ARRAY['store', 'kind'], 1)$$);
+SELECT error_of($$SELECT many_models.score_row('{0,0}', 0.95, ARRAY['store'], ARRAY['x'], VARIADIC ARRAY[1, 2])$$);
+SELECT error_of($$SELECT many_models.score_row(NULL, 0.95, ARRAY['store'], ARRAY['x'], 1, 2)$$);
+SELECT error_of($$SELECT many_models.score_row('{0,0}', 0.95, ARRAY['store', 'kind'], ARRAY['x'], 1)$$);
+SELECT error_of($$SELECT many_models.score_row('{0,0,1}', 0.95, ARRAY['store'], ARRAY['x'], 1, 2)$$);
+SELECT error_of($$SELECT many_models.score_joined(1, 1, many_models.fit('{}', i, ARRAY[i * i % 7]::float8[]), ARRAY[1], ROW(1.0)) FROM generate_series(1, 9) AS i$$);
 SELECT error_of($$SELECT ''::many_models.score$$);
 
 -- Versions.

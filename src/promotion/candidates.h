@@ -1,0 +1,53 @@
+// The groups of a promotion: the candidate of each beside what is in production, and what the rule
+// says of it; one pass over both, decisions are written as they come.
+#pragma once
+
+#include "promotion/repository.h"
+#include "promotion/rule.h"
+#include "registry/production.h"
+
+namespace many::promotion {
+
+// What has to be known of a run.
+struct RunFacts {
+    registry::TrainingRun* run;
+    TimestampTz finished_at;
+    int64 trained;
+    int64 without_model;       // failed and skipped groups
+    int64 compared_promotion;  // in force when it was trained; 0: nothing
+    const char* missing;       // why the candidates' rows do not do for its models, or nullptr
+};
+
+struct Contest {
+    RunFacts candidate;
+    int n_runs;      // ever promoted
+    RunFacts* runs;  // by run_id
+    const registry::ProductionState* production;
+    int64 production_groups;
+    Rule* rule;
+    bool rescanned;  // kRescanRelation has what a rescan found
+};
+
+struct Decisions {
+    int64 promoted, kept, rejected;
+    int64 staying;            // models that stay in production
+    int64* staying_by_layer;  // by layer of the state before; allocated by the caller
+    int64 by_training, by_rescan, not_compared;
+};
+
+// Reads the facts as the caller. Needs an SPI connection.
+void read_facts(Contest* contest, const char* model_set, int version);
+
+// Makes the comparisons that are not with what is in production now, and could be: of those groups
+// alone when they are few. Sets contest->rescanned.
+void renew_comparisons(Contest* contest);
+
+// Writes models of promoted groups to `models` (nullptr: a dry run, then they go to the report), all
+// other groups to `report`.
+void decide(Contest* contest, int64 promotion_id, int64 storage, RowWriter* models,
+            RowWriter* report, Decisions* decisions);
+
+// The relation of a rescan's results, as query text sees it.
+constexpr const char* kRescanRelation = "many_models_rescan";
+
+}  // namespace many::promotion

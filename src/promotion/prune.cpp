@@ -1,0 +1,115 @@
+// prune_promotions: the models of states that nobody will go back to. What is in force, and the last
+// states before it, stay; of older promotions only their row stays, as history.
+#include "promotion/repository.h"
+
+extern "C" {
+#include "tcop/utility.h"
+}
+
+namespace many::promotion {
+
+namespace {
+
+SPITupleTable* run_on_set(const char* query, const char* model_set, int keep, int expected,
+                          uint64* n) {
+    Oid types[2] = {TEXTOID, INT4OID};
+    Datum values[2] = {CStringGetTextDatum(model_set), Int32GetDatum(keep)};
+    const int code = SPI_execute_with_args(query, 2, types, values, nullptr, false, 0);
+    if (code != expected) elog(ERROR, "could not prune: %d", code);
+    *n = SPI_processed;
+    return SPI_tuptable;
+}
+
+int64 id_at(SPITupleTable* rows, uint64 row, int column) {
+    bool is_null = false;
+    return DatumGetInt64(SPI_getbinval(rows->vals[row], rows->tupdesc, column, &is_null));
+}
+
+// Rows of an id, in the shared partition or in an own one; their number.
+int64 remove_rows(const char* parent, const char* column, int64 id, int64 storage) {
+    bool is_null = false;
+    if (storage == 0) {
+        if (SPI_execute(psprintf("DELETE FROM many_models.%s_shared WHERE %s = " INT64_FORMAT,
+                                 parent, column, id),
+                        false, 0) != SPI_OK_DELETE)
+            elog(ERROR, "could not prune %s", parent);
+        return (int64)SPI_processed;
+    }
+    const char* own = psprintf("many_models.%s_p" INT64_FORMAT, parent, storage);
+    if (SPI_execute(psprintf("SELECT pg_catalog.count(*) FROM %s", own), false, 1) != SPI_OK_SELECT)
+        elog(ERROR, "could not prune %s", parent);
+    const int64 rows =
+        DatumGetInt64(SPI_getbinval(SPI_tuptable->vals[0], SPI_tuptable->tupdesc, 1, &is_null));
+    if (SPI_execute(psprintf("DROP TABLE %s", own), false, 0) < 0)
+        elog(ERROR, "could not prune %s", parent);
+    return rows;
+}
+
+constexpr const char* kOld =
+    "SELECT p.promotion_id FROM many_models.promotions AS p WHERE p.model_set = $1 AND p.kind <> "
+    "'dry_run' ORDER BY p.promotion_id DESC OFFSET $2";
+
+// Layers of old states that no other state has, with their storages.
+char* dead_layers() {
+    return psprintf(
+        "SELECT o.layer, o.storage FROM (SELECT DISTINCT u.layer, u.storage FROM "
+        "many_models.promotions AS p, ROWS FROM (pg_catalog.unnest(p.layers), "
+        "pg_catalog.unnest(p.storages)) AS u (layer, storage) WHERE p.promotion_id IN (%s)) AS o "
+        "WHERE NOT EXISTS (SELECT FROM many_models.promotions AS p WHERE p.model_set = $1 AND "
+        "p.promotion_id NOT IN (%s) AND o.layer = ANY (p.layers)) AND NOT EXISTS (SELECT FROM "
+        "many_models.production_sets AS s WHERE s.model_set = $1 AND o.layer = ANY (s.layers))",
+        kOld, kOld);
+}
+
+int64 prune(const char* model_set, int keep) {
+    int64 models = 0;
+    uint64 n = 0;
+    registry::RegistryRights rights;
+    (void)require_promotable(model_set);
+    lock_production(model_set, true);
+    registry::enter_registry(&rights);
+    SPITupleTable* layers = run_on_set(dead_layers(), model_set, keep, SPI_OK_SELECT, &n);
+    for (uint64 i = 0; i < n; i++)
+        models += remove_rows(kModels, "layer", id_at(layers, i, 1), id_at(layers, i, 2));
+    SPITupleTable* reports =
+        run_on_set(psprintf("SELECT q.promotion_id, q.storage FROM many_models.promotions AS q "
+                            "WHERE q.layers IS NOT NULL AND q.promotion_id IN (%s)",
+                            kOld),
+                   model_set, keep, SPI_OK_SELECT, &n);
+    for (uint64 i = 0; i < n; i++)
+        (void)remove_rows(kReport, "promotion_id", id_at(reports, i, 1), id_at(reports, i, 2));
+    (void)run_on_set(psprintf("UPDATE many_models.promotions AS q SET layers = NULL, storages = "
+                              "NULL, storage = 0 WHERE q.promotion_id IN (%s)",
+                              kOld),
+                     model_set, keep, SPI_OK_UPDATE, &n);
+    registry::leave_registry(&rights);
+    return models;
+}
+
+}  // namespace
+
+}  // namespace many::promotion
+
+extern "C" {
+
+PG_FUNCTION_INFO_V1(many_prune_promotions);
+
+// prune_promotions(model_set, keep) -> models deleted
+Datum many_prune_promotions(PG_FUNCTION_ARGS) {
+    PreventCommandDuringRecovery("prune_promotions()");
+    PreventCommandIfReadOnly("prune_promotions()");
+    if (PG_ARGISNULL(0))
+        ereport(ERROR, (errcode(ERRCODE_NULL_VALUE_NOT_ALLOWED), errmsg("model_set is NULL")));
+    char* model_set = text_to_cstring(PG_GETARG_TEXT_PP(0));
+    const int keep = PG_ARGISNULL(1) ? 10 : PG_GETARG_INT32(1);
+    if (keep < 1)
+        ereport(ERROR, (errcode(ERRCODE_INVALID_PARAMETER_VALUE),
+                        errmsg("keep must be at least 1, not %d", keep),
+                        errhint("The state in force is one of those kept.")));
+    many::registry::hold_extension();
+    if (SPI_connect() != SPI_OK_CONNECT) elog(ERROR, "SPI_connect failed");
+    const int64 models = many::promotion::prune(model_set, keep);
+    SPI_finish();
+    PG_RETURN_INT64(models);
+}
+}

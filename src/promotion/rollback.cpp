@@ -1,0 +1,209 @@
+// rollback_models: an earlier state of production in force again. It costs no copy of a model: the
+// list of layers of that moment is put in force; what changed is written to the report.
+#include "promotion/repository.h"
+
+extern "C" {
+#include "tcop/utility.h"
+}
+
+namespace many::promotion {
+
+namespace {
+
+struct RollbackArguments {
+    char* model_set;
+    bool by_promotion;
+    int64 to_promotion;
+    bool by_time;
+    TimestampTz to_time;
+};
+
+void read_arguments(FunctionCallInfo fcinfo, RollbackArguments* a) {
+    memset(a, 0, sizeof *a);
+    if (PG_ARGISNULL(0))
+        ereport(ERROR, (errcode(ERRCODE_NULL_VALUE_NOT_ALLOWED), errmsg("model_set is NULL")));
+    a->model_set = text_to_cstring(PG_GETARG_TEXT_PP(0));
+    a->by_promotion = !PG_ARGISNULL(1);
+    a->by_time = !PG_ARGISNULL(2);
+    if (a->by_promotion && a->by_time)
+        ereport(ERROR, (errcode(ERRCODE_INVALID_PARAMETER_VALUE),
+                        errmsg("to_promotion and to_time are both given"),
+                        errhint("Give one of them, or none to undo the last promotion.")));
+    if (a->by_promotion) a->to_promotion = PG_GETARG_INT64(1);
+    if (a->by_time) a->to_time = PG_GETARG_TIMESTAMPTZ(2);
+    if (a->by_promotion && a->to_promotion < 0)
+        ereport(ERROR, (errcode(ERRCODE_INVALID_PARAMETER_VALUE),
+                        errmsg("to_promotion must not be negative"),
+                        errhint("0 is the state before the first promotion.")));
+}
+
+char* recent_promotions(const char* model_set) {
+    Oid types[1] = {TEXTOID};
+    Datum values[1] = {CStringGetTextDatum(model_set)};
+    SPI_execute_with_args(
+        "SELECT pg_catalog.string_agg(r.promotion_id::pg_catalog.text, ', ') FROM (SELECT "
+        "promotion_id FROM many_models.promotions WHERE model_set OPERATOR(pg_catalog.=) $1 AND "
+        "kind OPERATOR(pg_catalog.<>) 'dry_run' AND layers IS NOT NULL ORDER BY promotion_id DESC "
+        "LIMIT 10) AS r",
+        1, types, values, nullptr, true, 1);
+    char* list =
+        SPI_processed > 0 ? SPI_getvalue(SPI_tuptable->vals[0], SPI_tuptable->tupdesc, 1) : nullptr;
+    return list == nullptr ? pstrdup("none") : list;
+}
+
+// The promotion whose state is wanted; 0: before the first. To undo is to go back to the last state
+// that was another one: promotions that changed nothing do not count.
+int64 find_target(const RollbackArguments* a, const registry::ProductionState* now) {
+    if (a->by_promotion) return a->to_promotion;
+    if (now->promotion_id == 0)
+        ereport(ERROR, (errcode(ERRCODE_OBJECT_NOT_IN_PREREQUISITE_STATE),
+                        errmsg("nothing of model set \"%s\" was ever promoted", a->model_set)));
+    Oid types[3] = {TEXTOID, get_array_type(INT8OID), TIMESTAMPTZOID};
+    Datum values[3] = {CStringGetTextDatum(a->model_set),
+                       registry::int64_array(now->layers, now->n_layers),
+                       TimestampTzGetDatum(a->to_time)};
+    const int code = SPI_execute_with_args(
+        a->by_time ? "SELECT promotion_id FROM many_models.promotions WHERE model_set "
+                     "OPERATOR(pg_catalog.=) $1 AND kind OPERATOR(pg_catalog.<>) 'dry_run' AND "
+                     "promoted_at OPERATOR(pg_catalog.<=) $3 ORDER BY promotion_id DESC LIMIT 1"
+                   : "SELECT promotion_id FROM many_models.promotions WHERE model_set "
+                     "OPERATOR(pg_catalog.=) $1 AND kind OPERATOR(pg_catalog.<>) 'dry_run' AND "
+                     "(layers IS NULL OR layers OPERATOR(pg_catalog.<>) $2) ORDER BY "
+                     "promotion_id DESC LIMIT 1",
+        3, types, values, nullptr, true, 1);
+    if (code != SPI_OK_SELECT) elog(ERROR, "could not read the registry: %d", code);
+    bool is_null = false;
+    if (SPI_processed == 0 && !a->by_time && now->n_layers == 0)
+        ereport(ERROR, (errcode(ERRCODE_OBJECT_NOT_IN_PREREQUISITE_STATE),
+                        errmsg("nothing of model set \"%s\" was ever promoted", a->model_set)));
+    return SPI_processed == 0 ? 0
+                              : DatumGetInt64(SPI_getbinval(SPI_tuptable->vals[0],
+                                                            SPI_tuptable->tupdesc, 1, &is_null));
+}
+
+registry::ProductionState* state_of(const char* model_set, int64 promotion_id) {
+    auto* state = (registry::ProductionState*)palloc0(sizeof(registry::ProductionState));
+    state->layers = state->storages = (int64*)palloc0(sizeof(int64));
+    if (promotion_id == 0) return state;
+    Oid types[2] = {TEXTOID, INT8OID};
+    Datum values[2] = {CStringGetTextDatum(model_set), Int64GetDatum(promotion_id)};
+    const int code = SPI_execute_with_args(
+        "SELECT layers, storages FROM many_models.promotions WHERE model_set "
+        "OPERATOR(pg_catalog.=) $1 AND promotion_id OPERATOR(pg_catalog.=) $2 AND kind "
+        "OPERATOR(pg_catalog.<>) 'dry_run'",
+        2, types, values, nullptr, true, 1);
+    if (code != SPI_OK_SELECT) elog(ERROR, "could not read the registry: %d", code);
+    if (SPI_processed == 0)
+        ereport(ERROR,
+                (errcode(ERRCODE_UNDEFINED_OBJECT),
+                 errmsg("model set \"%s\" has no promotion " INT64_FORMAT, model_set, promotion_id),
+                 errhint("Its latest promotions are %s.", recent_promotions(model_set))));
+    bool is_null = false;
+    const Datum layers = SPI_getbinval(SPI_tuptable->vals[0], SPI_tuptable->tupdesc, 1, &is_null);
+    if (is_null)
+        ereport(ERROR,
+                (errcode(ERRCODE_OBJECT_NOT_IN_PREREQUISITE_STATE),
+                 errmsg("the models of promotion " INT64_FORMAT " were pruned", promotion_id),
+                 errhint("The latest promotions that are there are %s.",
+                         recent_promotions(model_set))));
+    int n = 0;
+    state->layers = registry::int64_array_values(layers, &state->n_layers);
+    state->storages = registry::int64_array_values(
+        SPI_getbinval(SPI_tuptable->vals[0], SPI_tuptable->tupdesc, 2, &is_null), &n);
+    return state;
+}
+
+char* rows_of(const registry::ProductionState* state) {
+    if (state->n_layers > 0)
+        return registry::production_rows(state, "m.key_hash, m.partition_key, m.model_id");
+    return pstrdup(
+        "SELECT NULL::pg_catalog.int8 AS key_hash, NULL::pg_catalog.jsonb AS "
+        "partition_key, NULL::pg_catalog.int8 AS model_id WHERE false");
+}
+
+int64 count_of(const char* query) {
+    const int code = SPI_execute(query, false, 1);
+    if (code != SPI_OK_SELECT) elog(ERROR, "could not count the models: %d", code);
+    bool is_null = false;
+    return DatumGetInt64(SPI_getbinval(SPI_tuptable->vals[0], SPI_tuptable->tupdesc, 1, &is_null));
+}
+
+// Groups whose model changes, into the report: b restored, w withdrawn.
+void write_changes(Promotion* promotion, const registry::ProductionState* now,
+                   const registry::ProductionState* then) {
+    registry::RegistryRights rights;
+    const int64 before =
+        count_of(psprintf("SELECT pg_catalog.count(*) FROM (%s) AS s", rows_of(now)));
+    promotion->production =
+        count_of(psprintf("SELECT pg_catalog.count(*) FROM (%s) AS s", rows_of(then)));
+    const int64 storage =
+        before + promotion->production > kOwnPartitionRows ? promotion->promotion_id : 0;
+    registry::enter_registry(&rights);
+    (void)close_writer(open_writer(kReport, storage));  // makes the table
+    const char* target = storage == 0 ? psprintf("%s_shared", kReport)
+                                      : psprintf("%s_p" INT64_FORMAT, kReport, storage);
+    const int code = SPI_execute(
+        psprintf("INSERT INTO many_models.%s SELECT " INT64_FORMAT ", " INT64_FORMAT
+                 ", t.model_id, n.model_id, CASE WHEN t.model_id IS NULL THEN 'w' ELSE 'b' "
+                 "END::\"char\", 'n', coalesce(t.partition_key, n.partition_key), NULL FROM (%s) "
+                 "AS n FULL JOIN (%s) AS t ON t.key_hash = n.key_hash AND t.partition_key = "
+                 "n.partition_key WHERE t.model_id IS DISTINCT FROM n.model_id",
+                 target, storage, promotion->promotion_id, rows_of(now), rows_of(then)),
+        false, 0);
+    if (code != SPI_OK_INSERT) elog(ERROR, "could not write the report: %d", code);
+    const auto changed = (int64)SPI_processed;
+    promotion->withdrawn = count_of(
+        psprintf("SELECT pg_catalog.count(*) FROM many_models.%s WHERE promotion_id = " INT64_FORMAT
+                 " AND action = 'w'",
+                 target, promotion->promotion_id));
+    promotion->promoted = changed - promotion->withdrawn;
+    promotion->kept = promotion->production - promotion->promoted;
+    CommandCounterIncrement();
+    promotion->storage = finish_partition(kReport, storage, changed);
+    registry::leave_registry(&rights);
+}
+
+void roll_back(const RollbackArguments* a, Promotion* promotion) {
+    (void)require_promotable(a->model_set);
+    lock_production(a->model_set, true);
+    registry::lock_models();
+    PushActiveSnapshot(GetTransactionSnapshot());  // the statement's is older than the locks
+    const registry::ProductionState* now = registry::find_production(a->model_set);
+    promotion->restored = find_target(a, now);
+    const registry::ProductionState* then = state_of(a->model_set, promotion->restored);
+    PopActiveSnapshot();
+    promotion->promotion_id = next_promotion_id();
+    write_changes(promotion, now, then);
+    promotion->state = then;
+    record_promotion(promotion);
+}
+
+}  // namespace
+
+}  // namespace many::promotion
+
+extern "C" {
+
+PG_FUNCTION_INFO_V1(many_rollback_models);
+
+// rollback_models(model_set, to_promotion, to_time) -> promotion_summary
+Datum many_rollback_models(PG_FUNCTION_ARGS) {
+    namespace promotion = many::promotion;
+    promotion::RollbackArguments arguments;
+    promotion::Promotion result = {};
+    PreventCommandDuringRecovery("rollback_models()");
+    PreventCommandIfReadOnly("rollback_models()");
+    const MemoryContext caller = CurrentMemoryContext;
+    promotion::read_arguments(fcinfo, &arguments);
+    result.model_set = arguments.model_set;
+    result.kind = "rollback";
+    result.started_at = GetCurrentTimestamp();
+    many::registry::hold_extension();
+    if (SPI_connect() != SPI_OK_CONNECT) elog(ERROR, "SPI_connect failed");
+    promotion::roll_back(&arguments, &result);
+    MemoryContextSwitchTo(caller);
+    const Datum summary = promotion::promotion_summary(fcinfo, &result);
+    SPI_finish();
+    PG_RETURN_DATUM(summary);
+}
+}
