@@ -1,5 +1,5 @@
 -- Production: the models in use, a repository of its own. Only promote_models and rollback_models
--- write it, and drop_models, which takes it away with the whole set.
+-- write it; prune_promotions takes old states away, drop_models all of a set.
 --
 -- A promotion adds one layer of models to production_store. What is in production is the list of layers
 -- in production_sets: the model of a group is that of the first layer that has one. No row is ever
@@ -124,16 +124,35 @@ ALTER TABLE many_models.promotion_store ENABLE ROW LEVEL SECURITY;
 ALTER TABLE many_models.production_store_shared ENABLE ROW LEVEL SECURITY;
 ALTER TABLE many_models.promotion_store_shared ENABLE ROW LEVEL SECURITY;
 
-CREATE POLICY owner_reads ON many_models.promotions FOR SELECT
+-- As for runs and their models (25_access.sql).
+CREATE POLICY of_visible_set ON many_models.promotions FOR SELECT
     USING (model_set IN (SELECT s.model_set FROM many_models.model_sets AS s));
-CREATE POLICY owner_reads ON many_models.production_sets FOR SELECT
+CREATE POLICY of_visible_set ON many_models.production_sets FOR SELECT
     USING (model_set IN (SELECT s.model_set FROM many_models.model_sets AS s));
-CREATE POLICY owner_reads ON many_models.production_runs FOR SELECT
+CREATE POLICY of_visible_set ON many_models.production_runs FOR SELECT
     USING (model_set IN (SELECT s.model_set FROM many_models.model_sets AS s));
-CREATE POLICY owner_reads ON many_models.production_store FOR SELECT
-    USING (run_id IN (SELECT r.run_id FROM many_models.production_runs AS r));
-CREATE POLICY owner_reads ON many_models.promotion_store FOR SELECT
-    USING (promotion_id IN (SELECT p.promotion_id FROM many_models.promotions AS p));
+CREATE POLICY of_granted_key ON many_models.production_store FOR SELECT
+    USING (layer IN (
+            SELECT p.promotion_id FROM many_models.promotions AS p
+            WHERE p.model_set IN (
+                SELECT s.model_set FROM many_models.model_sets AS s
+                WHERE pg_catalog.pg_has_role(s.owner::oid, 'USAGE')
+                UNION ALL
+                SELECT g.model_set FROM many_models.grant_store AS g WHERE g.keys IS NULL))
+        OR (layer IN (SELECT p.promotion_id FROM many_models.promotions AS p)
+            AND many_models.key_is_granted((SELECT p.model_set FROM many_models.promotions AS p
+                WHERE p.promotion_id = production_store.layer), partition_key)));
+CREATE POLICY of_granted_key ON many_models.promotion_store FOR SELECT
+    USING (promotion_id IN (
+            SELECT p.promotion_id FROM many_models.promotions AS p
+            WHERE p.model_set IN (
+                SELECT s.model_set FROM many_models.model_sets AS s
+                WHERE pg_catalog.pg_has_role(s.owner::oid, 'USAGE')
+                UNION ALL
+                SELECT g.model_set FROM many_models.grant_store AS g WHERE g.keys IS NULL))
+        OR (promotion_id IN (SELECT p.promotion_id FROM many_models.promotions AS p)
+            AND many_models.key_is_granted((SELECT p.model_set FROM many_models.promotions AS p
+                WHERE p.promotion_id = promotion_store.promotion_id), partition_key)));
 
 REVOKE ALL ON many_models.promotions, many_models.production_sets, many_models.production_runs,
     many_models.production_store, many_models.production_store_shared,

@@ -49,12 +49,16 @@ CREATE FUNCTION many_models.delete_scoring_runs(model_set text, run_ids bigint[]
 COMMENT ON FUNCTION many_models.delete_scoring_runs(text, bigint[]) IS
     'deletes rows of scoring runs of a model set from runs; their predictions stay; returns the number of rows';
 
--- Whether a version must not be dropped: what serves answers elsewhere than as the latest version.
+-- Models in production are copies, and stay when their version is dropped. What explains them (the
+-- coefficients, the metrics of each split) would go: drop_models can do that, retention does not.
 CREATE FUNCTION many_models.version_in_use(model_set text, version integer) RETURNS boolean
     LANGUAGE sql STABLE PARALLEL SAFE SET search_path = pg_catalog, pg_temp
-    AS $$ SELECT false $$;
+    AS $$
+SELECT EXISTS (SELECT FROM many_models.production_models AS p
+               WHERE p.model_set = version_in_use.model_set AND p.version = version_in_use.version)
+$$;
 COMMENT ON FUNCTION many_models.version_in_use(text, integer) IS
-    'whether a version is in use, so that retention keeps it';
+    'whether models of a version are in production, so that retention keeps it';
 
 -- A run's partition is found by what it is: a partition for this run_id of a table that has the shape
 -- of predictions, under the name the run gave the table or, where that was renamed or moved to

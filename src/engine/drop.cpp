@@ -44,7 +44,8 @@ int64 drop_version(const char* model_set, int version) {
     Datum values[2] = {CStringGetTextDatum(model_set), Int32GetDatum(version)};
     int64 models = 0;
     if (version == 0) {
-        // Promotions of the set, which hold its row, are waited for.
+        // Promotions of the set, evaluations that are being written and grants that are given hold its
+        // row: theirs are to be seen and deleted. They lock it before the models, so here as well.
         const int locked = SPI_execute_with_args(
             "SELECT FROM many_models.model_sets WHERE model_set = $1 FOR UPDATE", 1, types, values,
             nullptr, false, 0);
@@ -71,12 +72,6 @@ int64 drop_version(const char* model_set, int version) {
         drop_run(run_id, storage);
     }
     if (version == 0) {
-        // Evaluations that are being written hold the set's row, grants that are given too: theirs are
-        // to be seen and deleted.
-        const int locked = SPI_execute_with_args(
-            "SELECT FROM many_models.model_sets WHERE model_set = $1 FOR UPDATE", 1, types, values,
-            nullptr, false, 0);
-        if (locked != SPI_OK_SELECT) elog(ERROR, "could not read the registry: %d", locked);
         for (const char* statement :
              {"DELETE FROM many_models.runs WHERE model_set = $1",
               "DELETE FROM many_models.pipelines WHERE model_set = $1",

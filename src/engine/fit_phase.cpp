@@ -320,6 +320,7 @@ void put_result(BucketWork* work, const Group* group, const GroupOutcome* outcom
     append(&to, outcome->message, header.message_bytes);
     append(&to, outcome->hint, header.hint_bytes);
     if (header.sums_bytes > 0) stored_sums_write(work->spec, group, work->sizes.moments, to);
+    to += header.sums_bytes;
     append(&to, outcome->numbers, header.numbers * sizeof(double));
     work->results->put(work->results, &header, work->body);
     pg_atomic_write_u64(&work->slot->groups, pg_atomic_read_u64(&work->slot->groups) + 1);

@@ -220,7 +220,8 @@ void session_finish_split(FitSession* session, const double* train, const double
         session->trainer->finish_split(train, held, session->options, stop, *session->result);
         return session->result->status;
     });
-    settle(session, n_rows, outcome);
+    input.rival = nullptr;  // sums tell nothing of another model's errors row by row
+    settle(session, n_rows, input, outcome);
     outcome->seconds = (double)(clock_us() - start) / 1e6;
 }
 

@@ -58,8 +58,8 @@ void put_comparison(Reader* reader, const ResultHeader* header, const char* body
     MemoryContext old = MemoryContextSwitchTo(reader->row_context);
     const int n = reader->plan->spec->n_keys;
     const char* model = body + header->key_length;
-    const char* numbers = model + header->model_bytes + header->message_bytes +
-                          header->hint_bytes + header->sums_bytes;
+    const char* numbers = model + header->model_bytes + header->message_bytes + header->hint_bytes +
+                          header->sums_bytes;
     auto* bytes = (struct varlena*)palloc(header->model_bytes + VARHDRSZ);
     SET_VARSIZE(bytes, header->model_bytes + VARHDRSZ);
     memcpy(VARDATA(bytes), model, header->model_bytes);
@@ -141,7 +141,8 @@ void rescan_comparisons(Rescan* rescan, int workers) {
     TrainArguments arguments = arguments_of(rescan);
     run.plan = plan_training(&arguments, nullptr);
     run.plan->spec->budget_bytes = pg::memory_budget_bytes();
-    run.plan->spec->append_only = false;  // of an append-only set the rows are needed, not their sums
+    run.plan->spec->append_only =
+        false;  // of an append-only set the rows are needed, not their sums
     if (rescan->groups != (Datum)0) only_groups(&run, rescan->groups);
     create_segment(&run, arguments.model_set, rescan->run->run_id, workers);
     run.segment->only_compares = true;

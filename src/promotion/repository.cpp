@@ -1,5 +1,8 @@
 #include "promotion/repository.h"
 
+#include "registry/access.h"
+#include "registry/notify.h"
+
 extern "C" {
 #include "catalog/indexing.h"
 #include "commands/sequence.h"
@@ -39,7 +42,7 @@ registry::ModelSet* require_promotable(const char* model_set) {
                         errmsg("model set \"%s\" does not exist", model_set),
                         errhint("Train it with many_models.train_many_models, or see "
                                 "many_models.model_sets for the sets you may use.")));
-    registry::require_set_owner(set);
+    registry::require_privilege(set, registry::Privilege::promote);
     return set;
 }
 
@@ -203,6 +206,22 @@ int64 next_promotion_id() {
     return nextval_internal(registry_oid("promotion_id_seq"), false);
 }
 
+namespace {
+
+void notify(const Promotion* p) {
+    const char* version = p->version > 0 ? psprintf("%d", p->version) : "null";
+    registry::notify_event(
+        "promotion", p->model_set,
+        psprintf("\"promotion_id\": " INT64_FORMAT
+                 ", \"kind\": \"%s\", \"version\": %s, \"promoted\": " INT64_FORMAT
+                 ", \"kept\": " INT64_FORMAT ", \"rejected\": " INT64_FORMAT
+                 ", \"withdrawn\": " INT64_FORMAT ", \"production\": " INT64_FORMAT,
+                 p->promotion_id, p->kind, version, p->promoted, p->kept, p->rejected, p->withdrawn,
+                 p->production));
+}
+
+}  // namespace
+
 void record_promotion(Promotion* p) {
     constexpr int kColumns = 18;
     auto* elapsed = (Interval*)palloc0(sizeof(Interval));
@@ -274,7 +293,9 @@ void record_promotion(Promotion* p) {
             elog(ERROR, "could not write the registry: %d", code);
     }
     registry::leave_registry(&rights);
-    if (p->state != nullptr) registry::announce_models_changed();
+    if (p->state == nullptr) return;
+    registry::announce_models_changed();
+    notify(p);
 }
 
 void drop_dry_runs(const char* model_set) {

@@ -189,13 +189,12 @@ TrainingRun* find_training_run_if_any(const char* model_set, int version) {
     Oid types[2] = {TEXTOID, INT4OID};
     Datum values[2] = {CStringGetTextDatum(model_set), Int32GetDatum(version)};
     const int code = SPI_execute_with_args(
-        psprintf(
-            "SELECT %s FROM many_models.runs "
-            "WHERE model_set OPERATOR(pg_catalog.=) $1 "
-            "AND kind OPERATOR(pg_catalog.=) ANY (ARRAY['train', 'import']) "
-            "AND ($2 OPERATOR(pg_catalog.=) 0 OR version OPERATOR(pg_catalog.=) $2) "
-            "ORDER BY version DESC LIMIT 1",
-            kRunColumns),
+        psprintf("SELECT %s FROM many_models.runs "
+                 "WHERE model_set OPERATOR(pg_catalog.=) $1 "
+                 "AND kind OPERATOR(pg_catalog.=) ANY (ARRAY['train', 'import']) "
+                 "AND ($2 OPERATOR(pg_catalog.=) 0 OR version OPERATOR(pg_catalog.=) $2) "
+                 "ORDER BY version DESC LIMIT 1",
+                 kRunColumns),
         2, types, values, nullptr, true, 1);
     if (code != SPI_OK_SELECT) elog(ERROR, "could not read the registry: %d", code);
     return SPI_processed == 0 ? nullptr

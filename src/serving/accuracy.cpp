@@ -21,7 +21,7 @@ namespace {
 
 constexpr uint32 kPairMagic = 0x4d4d5052;      // "MMPR"
 constexpr uint32 kAccuracyMagic = 0x4d4d4143;  // "MMAC"
-constexpr Size kSums = 30;                     // of a state for given predictions
+constexpr Size kSums = 42;                     // of a state for given predictions
 
 enum PairHas : uint32 {
     kHasPrediction = 1,

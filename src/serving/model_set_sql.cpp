@@ -319,7 +319,7 @@ Datum many_model_set_sql(PG_FUNCTION_ARGS) {
     const char* source = PG_ARGISNULL(2) ? nullptr : text_to_cstring(PG_GETARG_TEXT_PP(2));
     const MemoryContext caller = CurrentMemoryContext;
     if (SPI_connect() != SPI_OK_CONNECT) elog(ERROR, "SPI_connect failed");
-    lock_models();
+    registry::lock_models();
     PushActiveSnapshot(GetTransactionSnapshot());  // the statement's is older than the lock
     Statement* st = new_statement(registry::find_training_run(model_set, version));
     const char* from_clause =

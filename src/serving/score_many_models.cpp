@@ -200,10 +200,9 @@ Datum run_details(const ScoreModels* models, const ScoreRun* run) {
     if (run->models_in_memory)
         appendStringInfo(&json, ", \"peak_memory_bytes\": " INT64_FORMAT, models->model_bytes);
     if (models->production->n_layers > 0)
-        appendStringInfo(&json,
-                         ", \"production\": " INT64_FORMAT
-                         ", \"models_in_production\": " INT64_FORMAT,
-                         models->production->promotion_id, models->n_production);
+        appendStringInfo(
+            &json, ", \"production\": " INT64_FORMAT ", \"models_in_production\": " INT64_FORMAT,
+            models->production->promotion_id, models->n_production);
     appendStringInfoChar(&json, '}');
     return DirectFunctionCall1(jsonb_in, CStringGetDatum(json.data));
 }

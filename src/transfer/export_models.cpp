@@ -244,7 +244,7 @@ Datum many_export_models(PG_FUNCTION_ARGS) {
                         errmsg("version must be at least 1, not %d", version)));
     const char* model_set = text_to_cstring(PG_GETARG_TEXT_PP(0));
     if (SPI_connect() != SPI_OK_CONNECT) elog(ERROR, "SPI_connect failed");
-    many::serving::lock_models();
+    many::registry::lock_models();
     PushActiveSnapshot(GetTransactionSnapshot());  // the statement's is older than the lock
     ex.run = many::registry::find_training_run(model_set, version);
     ErrorContextCallback context;

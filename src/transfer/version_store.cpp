@@ -16,7 +16,8 @@ namespace {
 
 constexpr int kBatch = 500;                    // rows of one multi-insert
 constexpr Size kBatchBytes = 4 * 1024 * 1024;  // or so many bytes of models
-constexpr int kColumns = 11;                   // of both tables; the last, sums, stays NULL
+constexpr int kModelColumns = 13;
+constexpr int kFailureColumns = 11;
 
 struct Target {
     Relation relation;
@@ -68,9 +69,10 @@ void put_row(VersionStore* store, Target* target, Datum* values, bool* nulls, Si
         return;
     }
     TupleTableSlot* slot = target->slots[target->n++];
+    const Size natts = (Size)slot->tts_tupleDescriptor->natts;
     ExecClearTuple(slot);
-    memcpy(slot->tts_values, values, sizeof(Datum) * kColumns);
-    memcpy(slot->tts_isnull, nulls, sizeof(bool) * kColumns);
+    memcpy(slot->tts_values, values, sizeof(Datum) * natts);
+    memcpy(slot->tts_isnull, nulls, sizeof(bool) * natts);
     ExecStoreVirtualTuple(slot);
     store->bytes += bytes;
     if (target->n < kBatch && store->bytes < kBatchBytes) return;
@@ -118,9 +120,10 @@ MemoryContext store_row_context(VersionStore* store) {
 
 void store_model(VersionStore* store, const StoredModel* model) {
     MemoryContext old = MemoryContextSwitchTo(store->row_context);
-    bool nulls[kColumns] = {false};
-    nulls[kColumns - 1] = true;  // a refresh of an imported version trains anew
-    Datum values[kColumns] = {
+    bool nulls[kModelColumns] = {false};
+    // Sums and comparison stay behind: a refresh of an imported version trains anew.
+    nulls[10] = nulls[11] = nulls[12] = true;
+    Datum values[kModelColumns] = {
         Int64GetDatum(store->storage),
         Int64GetDatum(store->run_id),
         Int64GetDatum(nextval_internal(store->model_id_sequence, false)),
@@ -138,9 +141,9 @@ void store_model(VersionStore* store, const StoredModel* model) {
 
 void store_failure(VersionStore* store, const StoredFailure* failure) {
     MemoryContext old = MemoryContextSwitchTo(store->row_context);
-    bool nulls[kColumns] = {false};
-    nulls[kColumns - 1] = true;
-    Datum values[kColumns] = {
+    bool nulls[kFailureColumns] = {false};
+    nulls[10] = true;
+    Datum values[kFailureColumns] = {
         Int64GetDatum(store->storage),          Int64GetDatum(store->run_id),
         JsonbPGetDatum(failure->key),           CStringGetTextDatum(failure->status),
         CStringGetTextDatum(failure->sqlstate), CStringGetTextDatum(failure->message),

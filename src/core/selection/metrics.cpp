@@ -168,7 +168,7 @@ void holdout_merge(double* into, const double* from, int p) noexcept {
         double* to = into + planes + k;
         for (std::size_t plane = 0; plane < 3; ++plane) {
             double rest = from[planes + plane * kSums + k];
-            for (const std::size_t level : {std::size_t{0}, kSums}) {
+            for (const std::size_t level : {std::size_t{0}, std::size_t{kSums}}) {
                 const double s = to[level] + rest;
                 const double z = s - to[level];
                 rest = (to[level] - (s - z)) + (rest - z);

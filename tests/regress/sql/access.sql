@@ -64,7 +64,7 @@ SELECT model_set, owner, grantee, privilege, keys, granted_by FROM many_models.m
 SELECT p AS privilege, many_models.has_model_set_privilege('demand', p) AS has FROM unnest('{read,score,train,promote}'::text[]) AS p;
 SELECT error_of($$SELECT many_models.predict('demand', '{"store": 1, "product": "P1"}', '{"price": 2}')$$);
 SELECT error_of($$SELECT many_models.score_many_models('demand')$$);
-SELECT error_of($$SELECT many_models.score_row(storage, run_id, 0.95, '{store,product}', 1, 'P1'::text, 2) FROM many_models.runs WHERE kind = 'train'$$);
+SELECT error_of($$SELECT many_models.score_row(ARRAY[storage, run_id], 0.95, '{store,product}', '{price}', 1, 'P1'::text, 2) FROM many_models.runs WHERE kind = 'train'$$);
 SELECT error_of($$SELECT many_models.train_many_models('demand')$$);
 SELECT error_of($$SELECT many_models.start_training('demand')$$);
 SELECT error_of($$SELECT many_models.start_scoring('demand')$$);
@@ -97,7 +97,7 @@ SELECT store, model_level, fallback_reason, count(*), count(prediction) FROM man
 SELECT many_models.start_scoring('demand', into_table => 'manager_predictions') AS run \gset
 SELECT many_models.wait_for_run(:run);
 SELECT store, count(*), count(prediction) FROM manager_predictions WHERE run_id = :run GROUP BY 1 ORDER BY 1;
-SELECT many_models.score_row(storage, run_id, 0.95, '{store,product}', 2, 'P1'::text, 2)::text <> many_models.score_row(storage, run_id, 0.95, '{store,product}', 1, 'P1'::text, 2)::text
+SELECT many_models.score_row(ARRAY[storage, run_id], 0.95, '{store,product}', '{price}', 2, 'P1'::text, 2)::text <> many_models.score_row(ARRAY[storage, run_id], 0.95, '{store,product}', '{price}', 1, 'P1'::text, 2)::text
     AS differ FROM many_models.runs WHERE kind = 'train';
 SELECT error_of($$SELECT many_models.train_many_models('demand')$$);
 -- A group whose training brought no model, and a group that is not his, are one and the same to him.

@@ -77,7 +77,7 @@ RESET row_security;
 SELECT error_of('SELECT * FROM many_models.model_store_shared'), error_of('SELECT * FROM many_models.failure_store_shared');
 
 -- 2. The functions that scoring calls, called by hand with the runs of others.
-CREATE FUNCTION evil.score_by_hand(run bigint) RETURNS text LANGUAGE sql AS $$ SELECT many_models.score_row(0, $1, 0.95, '{store}', 1, 2)::text $$;
+CREATE FUNCTION evil.score_by_hand(run bigint) RETURNS text LANGUAGE sql AS $$ SELECT many_models.score_row(ARRAY[0, $1], 0.95, '{store}', '{price}', 1, 2)::text $$;
 SELECT count(*) > 900 AS tried, bool_and(lower(evil.score_by_hand(run_id)) ~ '^\(nan') AS nothing FROM generate_series(1, 1000) AS run_id WHERE run_id NOT IN (SELECT r.run_id FROM many_models.runs AS r WHERE r.kind = 'train');
 SELECT bool_or(many_models.run_key_is_granted(run_id, '{"store": 1}')) AS any_run FROM generate_series(1, 1000) AS run_id;
 -- Keys that say one thing and mean another.

@@ -43,7 +43,7 @@ Matrix rows_for(double offset, double noise) {
 
 core::SplitMetrics streamed(const Matrix& rows, const core::LinearFit& fit) {
     std::vector<double> state(core::holdout_state_doubles(fit.p));
-    core::holdout_start(state.data(), fit);
+    core::holdout_start(state.data(), fit, 0.0);
     for (const auto& row : rows)
         core::holdout_add_rows(state.data(), fit.p, row.data(), 1, row.size());
     return core::holdout_finish(state.data(), fit.p);
