@@ -109,3 +109,46 @@ GROUP BY p.product, p.country ORDER BY 3 DESC LIMIT 8;
 \echo
 SELECT round(many_models.predict('demand', '{"product": "22423", "country": "UK"}',
     '{"price": 10.95, "weekday": "Mon", "season": true, "day": "2011-12-12"}')::numeric, 1) AS units;
+
+\echo
+\echo '  Into production, for the groups whose model beats their own mean on the days it had not seen:'
+\echo
+\echo '  SELECT * FROM many_models.promote_models(''demand'', rule => ''candidate.rmse < baseline.rmse'');'
+\echo
+SELECT promotion_id, version, promoted, rejected, production, date_trunc('milliseconds', elapsed) AS elapsed
+FROM many_models.promote_models('demand', rule => 'candidate.rmse < baseline.rmse');
+SELECT action, partition_key ->> 'product' AS product, partition_key ->> 'country' AS country, reason
+FROM many_models.promotion_report WHERE model_set = 'demand' AND action = 'rejected'
+ORDER BY partition_key::text LIMIT 3;
+
+\echo
+\echo '  The next version is trained in the background: the call returns at once, the client may go.'
+\echo '  Any other session can watch it:'
+\echo
+SELECT many_models.start_training('demand', algorithm => 'elastic_net',
+    options => '{"min_rows": 40, "lambda": "auto", "cv_folds": 5}') AS run \gset
+SELECT pg_sleep(0.5) \g /dev/null
+SELECT phase, rows_read, groups_trained, groups_left, jsonb_array_length(processes) AS processes
+FROM many_models.run_progress;
+SELECT run_id, model_set, kind, status, buckets_done, buckets FROM many_models.background_runs;
+SELECT many_models.wait_for_run(:run, '2 minutes') AS status;
+
+\echo
+\echo '  Is it better? It goes into production where it beats the model there on the same rows:'
+\echo
+SELECT promotion_id, version, promoted, kept, rejected, production
+FROM many_models.promote_models('demand', rule => 'candidate.rmse < baseline.rmse AND candidate.rmse <= coalesce(production.rmse, ''inf'')');
+SELECT version, count(*) AS groups_in_production FROM many_models.production_models GROUP BY 1 ORDER BY 1;
+
+\echo
+\echo '  And every night, in one transaction (many_models.schedule gives it to pg_cron):'
+\echo
+SELECT FROM many_models.set_retention('demand', keep_versions => 3) \g /dev/null
+SELECT many_models.set_pipeline('demand', '{"train": {"options": {"min_rows": 40, "lambda": 0.1}}, "promote": {"rule": "candidate.rmse < baseline.rmse AND significant(0.05)"},
+    "score": {"source": "next_week", "id_columns": ["day"]}, "retention": {}}') \g /dev/null
+SELECT step, coalesce(detail -> 0 ->> 'version', '-') AS version,
+       coalesce(detail -> 0 ->> 'trained', detail -> 0 ->> 'promoted', jsonb_array_length(detail)::text) AS what_it_did,
+       date_trunc('milliseconds', elapsed) AS elapsed
+FROM many_models.run_pipeline('demand');
+SELECT model_version, count(*) AS predictions FROM demand_predictions
+WHERE run_id = (SELECT max(run_id) FROM demand_predictions) GROUP BY 1 ORDER BY 1;
