@@ -347,13 +347,16 @@ void create_run_partition(PredictionsTable* table, int64 run_id) {
                  "NOT NULL AND run_id OPERATOR(pg_catalog.=) '" INT64_FORMAT "'::bigint))",
                  table->partition_qualified, columns.data, run_id));
     table->partition = get_relname_relid(name, schema);
-    if (table->published) attach(table, run_id);
+    if (!table->published) return;
+    LockRelationOid(table->parent, ShareUpdateExclusiveLock);  // as attaching does
+    give_to_owner(table);
+    attach(table, run_id);
 }
 
 void attach_run_partition(PredictionsTable* table, const ScoreSpec* spec, int64 run_id,
                           bool replace, bool row_security) {
     LockRelationOid(table->parent, ShareUpdateExclusiveLock);  // as attaching does
-    give_to_owner(table);
+    if (!table->published) give_to_owner(table);
     if (replace) {
         LockRelationOid(table->parent, AccessExclusiveLock);
         const char* others = partition_list(table->parent, table->partition);

@@ -50,9 +50,9 @@ void prepare_predictions(PredictionsTable* table, const ScoreSpec* spec, const c
 // The fresh table of this run, attached already where the parent is published.
 void create_run_partition(PredictionsTable* table, int64 run_id);
 
-// Gives it to the table's owner and attaches it, unless it is; with replace, drops the partitions of other runs
-// first. With row_security, or where the table has it already, table and partitions get a policy that
-// shows a role the groups it may read.
+// Gives it to the table's owner and attaches it, unless that is done; with replace, drops the partitions
+// of other runs first. With row_security, or where the table has it already, table and partitions get a
+// policy that shows a role the groups it may read.
 void attach_run_partition(PredictionsTable* table, const ScoreSpec* spec, int64 run_id,
                           bool replace, bool row_security);
 

@@ -2,6 +2,7 @@
 #include "transfer/import_record.h"
 
 #include "pg/source.h"
+#include "registry/access.h"
 #include "registry/registry.h"
 
 extern "C" {
@@ -68,6 +69,7 @@ void make_set(const ImportRun* run) {
         "time_column, options, tags, partition_by, owner) "
         "VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10) ON CONFLICT (model_set) DO NOTHING",
         &p, SPI_OK_INSERT);
+    if (SPI_processed > 0) registry::clear_grants(run->model_set);
     registry::leave_registry(&rights);
 }
 

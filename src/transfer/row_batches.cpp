@@ -1,6 +1,8 @@
 // The rows of a query in batches: see row_batches.h.
 #include "transfer/row_batches.h"
 
+#include "pg/source.h"
+
 extern "C" {
 #include "utils/portal.h"
 }
@@ -13,17 +15,31 @@ constexpr long kFirstBatch = 16;
 constexpr Size kLargestBatch = 1000;
 constexpr Size kBatchBytes = 4 * 1024 * 1024;
 
-void fetch(RowBatches* rows) {
-    const bool was_read_only = XactReadOnly;
-    if (rows->batch != nullptr) SPI_freetuptable(rows->batch);
+// What the query calls may be anyone's: it is planned and run as a source is.
+void run_guarded(RowBatches* rows, const char* query) {
+    pg::SourceGuard guard;
+    pg::enter_source(&guard);
     PG_TRY();
     {
-        XactReadOnly = true;
+        if (query != nullptr) {
+            rows->plan = SPI_prepare_cursor(query, 0, nullptr, CURSOR_OPT_NO_SCROLL);
+            if (rows->plan == nullptr) elog(ERROR, "could not plan the reading: %d", SPI_result);
+            rows->portal = SPI_cursor_open(nullptr, rows->plan, nullptr, nullptr, true);
+        }
         SPI_cursor_fetch(rows->portal, true, rows->size);
     }
-    PG_FINALLY();
-    { XactReadOnly = was_read_only; }
+    PG_CATCH();
+    {
+        XactReadOnly = guard.was_read_only;
+        PG_RE_THROW();
+    }
     PG_END_TRY();
+    pg::leave_source(&guard);
+}
+
+void fetch(RowBatches* rows, const char* query) {
+    if (rows->batch != nullptr) SPI_freetuptable(rows->batch);
+    run_guarded(rows, query);
     rows->batch = SPI_tuptable;
     rows->n = SPI_processed;
     rows->at = 0;
@@ -37,16 +53,13 @@ void fetch(RowBatches* rows) {
 }  // namespace
 
 void rows_open(RowBatches* rows, const char* query) {
-    rows->plan = SPI_prepare_cursor(query, 0, nullptr, CURSOR_OPT_NO_SCROLL);
-    if (rows->plan == nullptr) elog(ERROR, "could not plan the reading: %d", SPI_result);
-    rows->portal = SPI_cursor_open(nullptr, rows->plan, nullptr, nullptr, true);
     rows->size = kFirstBatch;
     rows->batch = nullptr;
-    fetch(rows);
+    fetch(rows, query);
 }
 
 bool rows_next(RowBatches* rows, HeapTuple* tuple, TupleDesc* descriptor) {
-    if (rows->at == rows->n && rows->n > 0) fetch(rows);
+    if (rows->at == rows->n && rows->n > 0) fetch(rows, nullptr);
     if (rows->n == 0) return false;
     *tuple = rows->batch->vals[rows->at++];
     *descriptor = rows->batch->tupdesc;

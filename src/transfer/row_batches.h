@@ -14,8 +14,8 @@ struct RowBatches {
     long size;  // of the next batch
 };
 
-// Runs as the caller, and read-only: a query that writes is refused (25006). Needs an SPI
-// connection.
+// Runs as the caller, guarded as a source is (pg/source.h): a query that writes is refused (25006).
+// Needs an SPI connection.
 void rows_open(RowBatches* rows, const char* query);
 
 // The next row; false after the last. It stays until the next call; SPI may be used in between.

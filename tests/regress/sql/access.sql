@@ -258,6 +258,33 @@ SELECT error_of(format($$SELECT many_models.row_is_granted(%s, '{store,product}'
 SELECT error_of(format($$SELECT many_models.row_is_granted(%s, '{store}', VARIADIC ARRAY[2])$$, (SELECT min(run_id) FROM many_models.runs)));
 RESET ROLE;
 
+-- Evaluations and drift, by who may train; each reader sees his groups.
+SET ROLE mm_owner;
+SELECT trained FROM many_models.train_many_models('judged', 'SELECT i AS id, i % 3 AS store, i % 7 AS price, i % 11 AS units FROM generate_series(1, 300) AS i', '{store}', 'units', '{price}');
+SELECT rows_read FROM many_models.score_many_models('judged', id_columns => '{id}');
+GRANT SELECT ON judged_predictions TO mm_trainer;
+SELECT many_models.grant_model_set('judged', 'mm_manager', 'read', '{"store": 2}'), many_models.grant_model_set('judged', 'mm_reader', 'score');
+SET ROLE mm_reader;
+SELECT error_of($$SELECT many_models.evaluate_many_models('judged', period => NULL)$$);
+SELECT error_of($$SELECT many_models.plan_training('judged')$$);
+SELECT error_of($$SELECT many_models.set_drift_threshold('judged')$$);
+SET ROLE mm_owner;
+SELECT many_models.grant_model_set('judged', 'mm_trainer', 'train');
+SET ROLE mm_trainer;
+SELECT groups, evaluated FROM many_models.evaluate_many_models('judged', period => NULL);
+SELECT groups, trainable FROM many_models.plan_training('judged');
+SELECT error_of($$SELECT many_models.set_drift_threshold('judged')$$);
+SELECT (SELECT count(*) FROM many_models.evaluations) AS evaluations, (SELECT count(*) FROM many_models.drift WHERE model_set = 'judged') AS drift;
+SET ROLE mm_reader;
+SELECT (SELECT count(*) FROM many_models.evaluations) AS evaluations, (SELECT count(*) FROM many_models.drift WHERE model_set = 'judged') AS drift;
+SET ROLE mm_manager;
+SELECT partition_key, n_rows FROM many_models.evaluations;
+SELECT partition_key, n_rows FROM many_models.drift WHERE model_set = 'judged';
+SELECT model_set, train_runs, evaluate_runs FROM many_models.stat_model_sets WHERE model_set = 'judged';
+SET ROLE mm_owner;
+SELECT many_models.drop_models('judged');
+RESET ROLE;
+
 -- Read-only transactions.
 SET default_transaction_read_only = on;
 SELECT error_of($$SELECT many_models.grant_model_set('demand', 'mm_reader', 'score')$$);

@@ -10,14 +10,15 @@ CREATE SCHEMA shop AUTHORIZATION mm_victim;
 CREATE SCHEMA evil AUTHORIZATION mm_attacker;
 GRANT ALL ON SCHEMA shop, evil TO mm_attacker, mm_victim, mm_team;
 SET search_path = shop, public;
-CREATE TABLE sold AS SELECT 1 + i % 2 AS store, 'P' || 1 + i % 3 AS product, i % 7 AS price,
+CREATE TABLE sold AS SELECT i AS id, 1 + i % 2 AS store, 'P' || 1 + i % 3 AS product, i % 7 AS price,
     CASE WHEN i % 3 < 2 THEN 10 * (1 + i % 2) + 2 * (i % 7) + i % 5 ELSE 1 END AS units FROM generate_series(1, 600) AS i;
 GRANT SELECT ON sold TO mm_victim, mm_attacker;
 SET ROLE mm_victim;
 SELECT trained FROM many_models.train_many_models('demand', 'shop.sold', '{store,product}', 'units', '{price}');
 SELECT trained FROM many_models.train_many_models('secret', 'shop.sold', '{store}', 'units', '{price}');
-SELECT rows_read FROM many_models.score_many_models('demand', options => '{"row_security": true}');
+SELECT rows_read FROM many_models.score_many_models('demand', id_columns => '{id}', options => '{"row_security": true}');
 GRANT SELECT ON demand_models, secret_models, demand_predictions TO mm_attacker;
+SELECT groups, evaluated FROM many_models.evaluate_many_models('demand', period => NULL);
 SELECT many_models.grant_model_set('demand', 'mm_attacker', 'score', '{"store": 2}');
 RESET ROLE;
 -- Code of the attacker's reports when it runs with rights that he has not.
@@ -57,6 +58,8 @@ SELECT count(*) FROM many_models.models AS m, LATERAL (SELECT evil.leak(m.partit
 SELECT length(evil.leak_all(partition_key::text)) > 0 AS aggregates, evil.leak_all(partition_key::text) ~ '"store": 1' AS foreign FROM many_models.models;
 SELECT count(*) FROM many_models.model_store TABLESAMPLE SYSTEM (100) WHERE evil.leak(partition_key);
 SELECT count(*) FROM ONLY many_models.model_store WHERE evil.leak(partition_key);
+SELECT count(*) FROM many_models.evaluations WHERE evil.leak(partition_key);
+SELECT count(*) FROM many_models.drift WHERE evil.leak(partition_key);
 SELECT count(*) FROM many_models.model_sets WHERE evil.leak(model_set || ' set');
 SELECT count(*) FROM many_models.runs WHERE evil.leak(model_set || ' run');
 SELECT count(*) FROM many_models.grant_store WHERE evil.leak(grantee || ' grantee');
@@ -64,7 +67,7 @@ SELECT count(*) FROM many_models.model_set_grants WHERE evil.leak(grantee || ' g
 SELECT what COLLATE "C" AS leaked FROM evil.leaked GROUP BY 1 ORDER BY 1;
 -- Errors that only a foreign row would raise.
 SELECT relation, error_of(format('SELECT count(*) FROM %s WHERE 1 / ((partition_key ->> ''store'')::int - 1) < 9', relation)) FROM unnest('{many_models.models,many_models.metrics,many_models.coefficients,
-    many_models.fit_statistics,many_models.failures,many_models.model_store,many_models.failure_store}'::text[]) AS relation;
+    many_models.fit_statistics,many_models.failures,many_models.model_store,many_models.failure_store,many_models.evaluations,many_models.drift}'::text[]) AS relation;
 SELECT error_of('SELECT count(*) FROM demand_predictions WHERE 1 / (store - 1) < 9'), error_of('SELECT count(*) FROM demand_models WHERE 1 / (store - 1) < 9');
 -- Statistics, copies, row_security off, parents and children.
 SELECT count(*) FROM pg_stats WHERE schemaname = 'many_models' OR tablename ~ '^demand_predictions';
@@ -276,7 +279,7 @@ CREATE FUNCTION evil.write() RETURNS int LANGUAGE plpgsql VOLATILE AS $$ BEGIN I
 CREATE FUNCTION evil.claims() RETURNS int LANGUAGE plpgsql IMMUTABLE AS $$ BEGIN IF current_user = 'mm_attacker' THEN RETURN 0; END IF; RETURN evil.write(); END $$;
 CREATE FUNCTION evil.planted(text) RETURNS boolean LANGUAGE plpgsql IMMUTABLE AS $$ BEGIN RETURN evil.claims() = 0; END $$;
 CREATE DOMAIN evil.planted AS text CHECK (evil.planted(VALUE));
-CREATE VIEW evil.planned AS SELECT store, product, price + evil.claims() AS price, units FROM shop.sold;
+CREATE VIEW evil.planned AS SELECT id, store, product, price + evil.claims() AS price, units FROM shop.sold;
 GRANT SELECT ON evil.planned TO mm_victim;
 SET ROLE mm_victim;
 SELECT error_of($$SELECT many_models.train_many_models('planned', 'evil.planned', '{store}', 'units', '{price}')$$);
@@ -295,6 +298,22 @@ SELECT t.* FROM (VALUES
     (5, $$SELECT set_config('row_security', 'off', false)$$)) AS a (n, act), shop.trapped(act) AS t ORDER BY n;
 SELECT current_setting('search_path') AS search_path, current_setting('DateStyle') AS datestyle, current_setting('many_models.memory_budget') AS budget, current_setting('row_security') AS row_security, current_user;
 RESET DateStyle;
+-- A scoring of the attacker's names a table of his: an evaluation does not take it for the set's predictions.
+SELECT rows_read FROM many_models.score_many_models('demand', 'shop.sold', id_columns => '{id}', options => '{"on_existing": "replace"}');
+SET ROLE mm_attacker;
+SELECT rows_read FROM many_models.score_many_models('demand', 'shop.sold', 'evil.mine', '{id}');
+DROP TABLE evil.mine;
+CREATE VIEW evil.mine AS SELECT store, product, id, prediction + evil.act() AS prediction, lower, upper, model_id, model_version, model_level, fallback_reason, run_id, scored_at FROM shop.demand_predictions;
+GRANT SELECT ON evil.mine TO mm_victim;
+SET ROLE mm_victim;
+SET evil.act = 'INSERT INTO public.ran VALUES (current_user, ''evaluate'')';
+SELECT predictions FROM many_models.evaluate_many_models('demand', 'shop.sold', period => NULL);
+SELECT into_table FROM many_models.runs WHERE kind = 'evaluate' ORDER BY run_id DESC LIMIT 1;
+SELECT error_of($$SELECT many_models.evaluate_many_models('demand', 'shop.sold', 'evil.mine', period => NULL)$$);
+SELECT error_of($$SELECT many_models.evaluate_many_models('demand', 'evil.planned', 'SELECT * FROM shop.demand_predictions', period => NULL, options => '{"features": true}')$$);
+SELECT error_of($$SELECT many_models.plan_training('planned', 'evil.planned', '{store}', 'units', '{price}')$$);
+SELECT error_of(format('SELECT many_models.evaluate_many_models(%L, %L, period => NULL, run_id => %s)', 'demand', 'shop.sold', max(run_id))) ~ '^42704: model set "demand" has no scoring run' AS refused
+FROM many_models.runs WHERE run_by = 'mm_attacker'::regrole AND kind = 'score';
 SELECT model_set, owner FROM many_models.model_sets WHERE model_set IN ('trap', 'trapped', 'secret') ORDER BY 1;
 SELECT count(many_models.drop_models(s)) FROM unnest('{trapped,trap}'::text[]) AS s;
 RESET ROLE;
