@@ -227,6 +227,7 @@ build_newer() {
     build_with "$build/newer" "-DPG_CONFIG=$copy_bin/pg_config" -DMANY_TESTS=OFF || exit 1
     cmake --install "$build/newer" >>"$build/newer/build.log" || exit 1
     release_lock build
+    # shellcheck disable=SC2034
     newer_bin=$copy_bin
 }
 

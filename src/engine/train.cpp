@@ -75,7 +75,9 @@ void create_segment(Run* run, const char* model_set, int64 run_id, int workers) 
     const Size incumbents_at = head + MAXALIGN(spec->bytes) + only_bytes;
     StringInfoData incumbents;
     initStringInfo(&incumbents);
+    MemoryContext context = CurrentMemoryContext;
     const int64 promotion_id = describe_incumbents(run->plan, &incumbents);
+    MemoryContextSwitchTo(context);  // SPI leaves its own, which ends with the connection
     run->mapped = dsm_create(incumbents_at + (Size)incumbents.len, 0);
     auto* segment = (RunSegment*)dsm_segment_address(run->mapped);
     uint32 random = 0;
