@@ -75,6 +75,9 @@ CREATE TABLE many_models.promotion_store (
 CREATE TABLE many_models.promotion_store_shared
     PARTITION OF many_models.promotion_store FOR VALUES IN (0);
 CREATE INDEX promotion_store_shared_idx ON many_models.promotion_store_shared (promotion_id);
+-- Where all tables are published, rows must be deletable.
+ALTER TABLE many_models.production_store_shared REPLICA IDENTITY FULL;
+ALTER TABLE many_models.promotion_store_shared REPLICA IDENTITY FULL;
 
 COMMENT ON TABLE many_models.promotions IS
     'every promotion, rollback and last dry run: by whom, when, by which rule, with which result';

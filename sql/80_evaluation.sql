@@ -159,6 +159,7 @@ CREATE TABLE many_models.evaluations (
     psi_feature          text,
     psi_noise            double precision
 );
+ALTER TABLE many_models.evaluations REPLICA IDENTITY FULL;
 CREATE INDEX evaluations_key_idx ON many_models.evaluations (model_set, key_hash);
 CREATE INDEX evaluations_period_idx ON many_models.evaluations (model_set, period, period_start);
 COMMENT ON TABLE many_models.evaluations IS
