@@ -32,6 +32,7 @@ $old->safe_psql('postgres', q{
 	CREATE ROLE alice LOGIN; CREATE ROLE carol LOGIN;
 	GRANT CREATE ON SCHEMA public TO alice;
 	SELECT many_models.grant_usage('alice');
+	ALTER ROLE alice SET many_models.max_workers = 3;
 	CREATE TABLE t AS SELECT i % 1300 AS g, 'Nr "' || i % 13 || '"' AS "a key", (i * 7 % 101)::float8 AS x, sin(i) AS z,
 		CASE WHEN i % 1300 = 9 THEN float8 'NaN' ELSE i * 13 % 37 + cos(i) END AS y, 'c' || i % 3 AS c,
 		date '2025-01-01' + i / 1300 AS day
@@ -93,24 +94,29 @@ my ($last_run, $last_model) = split /\|/, $old->safe_psql('postgres',
 	'SELECT max(r.run_id), (SELECT max(model_id) FROM many_models.model_store) FROM many_models.runs AS r');
 my $big = $old->safe_psql('postgres', q{SELECT min(run_id) FROM many_models.runs WHERE model_set = 'big'});
 my $checksums = $old->safe_psql('postgres', 'SHOW data_checksums');
-my $roles = PostgreSQL::Test::Utils::tempdir() . '/roles.sql';
-$old->command_ok([ 'pg_dumpall', '--roles-only', '--no-sync', '-f', $roles ], 'the roles');
 $old->stop;
 
 # --- pg_upgrade -----------------------------------------------------------------------------------
 
-# From 18 on initdb switches checksums on; pg_upgrade wants both alike.
-my @init = ('--encoding=UTF8', '--no-locale');
-push @init, '--no-data-checksums' if $new->pg_version >= 18 && $checksums eq 'off';
-$new->init(extra => \@init);
-$new->append_conf('postgresql.conf', "max_worker_processes = 16\nautovacuum = off\ndynamic_shared_memory_type = mmap");
-my @upgrade = (
-	'pg_upgrade', '--no-sync', '-j', '2', '-d', $old->data_dir, '-D', $new->data_dir, '-b', $old_bin,
-	'-B', $ENV{MANY_NEW_BINDIR}, '-s', $new->host, '-p', $old->port, '-P', $new->port);
-chdir PostgreSQL::Test::Utils::tempdir();  # it writes scripts there
-$new->command_ok([ @upgrade, '--check' ], 'pg_upgrade --check');
-$new->command_ok(\@upgrade, 'pg_upgrade');
-$new->start;
+# upgrade_to(node, options): makes the new cluster from the old one, and starts it.
+sub upgrade_to
+{
+	my ($node, @options) = @_;
+	local $Test::Builder::Level = $Test::Builder::Level + 1;
+	# From 18 on initdb switches checksums on; pg_upgrade wants both alike.
+	my @init = ('--encoding=UTF8', '--no-locale');
+	push @init, '--no-data-checksums' if $node->pg_version >= 18 && $checksums eq 'off';
+	$node->init(extra => \@init);
+	$node->append_conf('postgresql.conf', "max_worker_processes = 16\nautovacuum = off\ndynamic_shared_memory_type = mmap");
+	my @upgrade = (
+		'pg_upgrade', '--no-sync', '-j', '2', '-d', $old->data_dir, '-D', $node->data_dir, '-b', $old_bin,
+		'-B', $ENV{MANY_NEW_BINDIR}, '-s', $node->host, '-p', $old->port, '-P', $node->port, @options);
+	chdir PostgreSQL::Test::Utils::tempdir();  # it writes scripts there
+	$node->command_ok([ @upgrade, '--check' ], "pg_upgrade @options --check");
+	$node->command_ok(\@upgrade, "pg_upgrade @options");
+	$node->start;
+	return;
+}
 
 # differences(got, expected): the lines that are not the same, so that a failure can be read.
 sub differences
@@ -132,6 +138,7 @@ sub check_same
 		is($node->safe_psql($database, q{SELECT string_agg(DISTINCT model_set, ',') FROM many_models.models}, extra_params => [ '-U', $role ]),
 			$role eq 'alice' ? q{alice's "set"} : '', "$what: $role sees what is hers");
 	}
+	is($node->safe_psql($database, 'SHOW many_models.max_workers', @alice), '3', "$what: a setting of a role");
 	return;
 }
 
@@ -164,12 +171,10 @@ sub check_life
 	is($sql->("SELECT count(*) FROM pg_class WHERE relname = 'model_store_r$big'"), '0', "$what: with its partition");
 	is($sql->(q{SELECT sum(many_models.drop_models(model_set)) > 5000 FROM many_models.model_sets}), 't', "$what: all are dropped");
 	is($sql->(q{SELECT count(*) FROM pg_class WHERE relname ~ 'store_r\d'}), '0', "$what: nothing is left");
-	$sql->('DROP EXTENSION many_models CASCADE');
-	is($sql->(q{SELECT count(*) FROM pg_class WHERE relnamespace = 'many_models'::regnamespace}), '0', "$what: nor of the extension")
-	  if $sql->(q{SELECT count(*) FROM pg_namespace WHERE nspname = 'many_models'});
 	return;
 }
 
+upgrade_to($new);
 check_same($new, 'postgres', 'pg_upgrade');
 
 # --- The new pg_dump ------------------------------------------------------------------------------
@@ -186,6 +191,12 @@ $new->command_checks_all([ 'pg_restore', '-j', '2', '-d', 'dumped', $dump ],
 check_same($new, 'dumped', 'dump and restore');
 check_life($new, 'dumped', 'dump and restore');
 check_life($new, 'postgres', 'pg_upgrade');
-
 $new->stop;
+
+# --- pg_upgrade without a copy --------------------------------------------------------------------
+
+my $linked = PostgreSQL::Test::Cluster->new('linked', install_path => dirname($ENV{MANY_NEW_BINDIR}));
+upgrade_to($linked, '--link');
+check_same($linked, 'postgres', 'pg_upgrade --link');
+$linked->stop;
 done_testing();
