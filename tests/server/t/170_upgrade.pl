@@ -1,5 +1,5 @@
 # To a newer PostgreSQL, by pg_upgrade and by its pg_dump: the registry is the same one, models score the
-# same bits, and life goes on: training, refreshing, a paused background run, dropping.
+# same bits, and life goes on: training, promoting, refreshing, a paused background run, dropping.
 #
 # Needs a newer PostgreSQL: tools/test builds the extension for the one whose pg_config is named by
 # MANY_NEW_PG_CONFIG, and gives its programs in MANY_NEW_BINDIR.
@@ -29,7 +29,7 @@ my $session = parallel_settings() . 'SET many_models.commit_interval = 0; ';
 my @alice = (extra_params => [ '-U', 'alice' ]);
 my $paused_call = q{'t', '{g}', 'y', '{x,z}', algorithm => 'lasso', options => '{"lambda": "auto", "cv_folds": 5}'};
 $old->safe_psql('postgres', q{
-	CREATE ROLE alice LOGIN; CREATE ROLE carol LOGIN;
+	CREATE ROLE alice LOGIN; CREATE ROLE carol LOGIN; CREATE ROLE dora LOGIN;
 	GRANT CREATE ON SCHEMA public TO alice;
 	SELECT many_models.grant_usage('alice');
 	ALTER ROLE alice SET many_models.max_workers = 3;
@@ -51,7 +51,11 @@ $old->safe_psql('postgres', q{
 		algorithm => 'elastic_net', time_column => 'day', options => '{"holdout": {"rows": 3}, "lambda": 0.01}');
 	SELECT FROM many_models.score_many_models('alice''s "set"', 'SELECT * FROM t WHERE g < 50');
 	RESET ROLE;
-	SELECT FROM many_models.score_many_models('big')});
+	SELECT FROM many_models.promote_models('big');
+	SELECT FROM many_models.grant_model_set('big', 'dora', 'read', '{"g": 7}');
+	SELECT FROM many_models.set_retention('fresh', keep_versions => 5);
+	SELECT FROM many_models.score_many_models('big');
+	SELECT FROM many_models.evaluate_many_models('big', 't', 'big_predictions', '{id}', period => NULL)});
 
 # A background run, paused between its slices: its tables are no partitions yet.
 my $whole = $old->safe_psql('postgres', $session . "SELECT run_id FROM many_models.train_many_models('whole', $paused_call)");
@@ -73,6 +77,7 @@ my %answers = (
 		WHERE run_id = (SELECT max(run_id) FROM big_predictions)},
 	'the aggregate fit' => q{SELECT g, many_models.fit('{}', y, ARRAY[x, z]) FROM t GROUP BY g},
 	'coefficients' => q{SELECT c FROM many_models.coefficients AS c},
+	'production' => q{SELECT p FROM many_models.production_models AS p},
 	'metrics' => q{SELECT m FROM many_models.metrics AS m});
 
 sub answers_of
@@ -133,10 +138,12 @@ sub check_same
 	is(differences(database_contents($node, $database), $contents), '', "$what: the same registry, tables and privileges");
 	my $now = answers_of($node, $database);
 	is($now->{$_}, $answers->{$_}, "$what: $_: the same bits") for sort keys %answers;
-	for my $role (qw(alice carol))
+	my %visible = (alice => q{alice's "set"|13}, carol => '', dora => 'big|2');
+	for my $role (sort keys %visible)
 	{
-		is($node->safe_psql($database, q{SELECT string_agg(DISTINCT model_set, ',') FROM many_models.models}, extra_params => [ '-U', $role ]),
-			$role eq 'alice' ? q{alice's "set"} : '', "$what: $role sees what is hers");
+		is($node->safe_psql($database, q{SELECT model_set, count(*) FROM many_models.models GROUP BY model_set},
+				extra_params => [ '-U', $role ]),
+			$visible{$role}, "$what: $role sees what she owns or was granted");
 	}
 	is($node->safe_psql($database, 'SHOW many_models.max_workers', @alice), '3', "$what: a setting of a role");
 	return;
@@ -162,6 +169,11 @@ sub check_life
 	is($sql->(q{SELECT version FROM many_models.train_many_models('alice''s "set"')}, @alice), '2', "$what: alice trains");
 	is($sql->(q{SELECT count(*) > 0 FROM "alice's ""set""_models" WHERE version = 2}, @alice), 't', "$what: her view has it");
 
+	is($sql->(q{SELECT promoted, production FROM many_models.promote_models('big')}), '1299|1299', "$what: a promotion");
+	is($sql->(q{SELECT DISTINCT version FROM many_models.production_models WHERE model_set = 'big'}), '3', "$what: is in force");
+	$sql->(q{SELECT FROM many_models.rollback_models('big')});
+	is(answers_of($node, $database)->{'predict'}, $answers->{'predict'}, "$what: and taken back");
+
 	$sql->($session . "SELECT many_models.resume_run($paused)");
 	is($sql->("SELECT many_models.wait_for_run($paused)"), 'succeeded', "$what: the paused run goes on");
 	is($sql->(fingerprint($paused)), $sql->(fingerprint($whole)), "$what: to the result of a whole one");
@@ -170,7 +182,8 @@ sub check_life
 	is($sql->(q{SELECT many_models.drop_models('big', 1)}), '1299', "$what: is dropped");
 	is($sql->("SELECT count(*) FROM pg_class WHERE relname = 'model_store_r$big'"), '0', "$what: with its partition");
 	is($sql->(q{SELECT sum(many_models.drop_models(model_set)) > 5000 FROM many_models.model_sets}), 't', "$what: all are dropped");
-	is($sql->(q{SELECT count(*) FROM pg_class WHERE relname ~ 'store_r\d'}), '0', "$what: nothing is left");
+	is($sql->(q{SELECT relname FROM pg_class WHERE relnamespace = 'many_models'::regnamespace AND relkind = 'r' AND relname ~ '\d'}),
+		'', "$what: nothing is left");
 	return;
 }
 

@@ -168,6 +168,17 @@ is(locks_of_scoring('locks_private'), 'none', 'another at the end');
 $publisher->safe_psql('postgres', 'CREATE PUBLICATION everything FOR ALL TABLES');
 is(locks_of_scoring('locks_private'), 'ShareUpdateExclusiveLock', 'with everything published, all are');
 is( $publisher->safe_psql('postgres', q{
+		SELECT relname FROM pg_class AS c
+		WHERE relnamespace = 'many_models'::regnamespace AND relkind = 'r' AND relreplident <> 'f'
+		  AND NOT EXISTS (SELECT FROM pg_index WHERE indrelid = c.oid AND indisprimary)}),
+	'', 'every table of the registry has a replica identity');
+is( $publisher->safe_psql('postgres', q{
+		SELECT FROM many_models.evaluate_many_models('demand', 'sales', 'demand_predictions', '{id}', period => NULL);
+		SELECT FROM many_models.evaluate_many_models('demand', 'sales', 'demand_predictions', '{id}', period => NULL);
+		SELECT FROM many_models.promote_models('demand', 1);
+		SELECT FROM many_models.promote_models('demand', rule => 'candidate.rmse > 1e9', dry_run => true);
+		SELECT FROM many_models.rollback_models('demand', 0);
+		SELECT FROM many_models.prune_promotions('demand', 1);
 		SELECT many_models.drop_models('demand', 1);
 		CREATE TABLE t AS SELECT i % 1300 AS g, i * 7 % 101 AS x, CASE WHEN i % 1300 = 9 THEN float8 'NaN' ELSE i * 13 % 37 END AS y
 		FROM generate_series(1, 13000) AS i;
@@ -176,12 +187,7 @@ is( $publisher->safe_psql('postgres', q{
 		SELECT trained FROM many_models.refresh_many_models('big');
 		SELECT trained FROM many_models.refresh_many_models('big');
 		SELECT many_models.drop_models('big'), many_models.drop_models('demand')}),
-	"120\n1299\n1\n1299\n0\n3897|120", 'models are trained, refreshed and dropped where all tables are published');
-is( $publisher->safe_psql('postgres', q{
-		SELECT relname FROM pg_class AS c
-		WHERE relnamespace = 'many_models'::regnamespace AND relkind = 'r' AND relreplident <> 'f'
-		  AND NOT EXISTS (SELECT FROM pg_index WHERE indrelid = c.oid AND indisprimary)}),
-	'', 'every table of the registry has a replica identity');
+	"\n\n\n\n\n\n120\n1299\n1\n1299\n0\n3897|120", 'models are evaluated, promoted, trained, refreshed and dropped where all tables are published');
 
 $subscriber->stop;
 $publisher->stop;
