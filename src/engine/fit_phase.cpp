@@ -19,6 +19,7 @@
 #include "engine/fit_session.h"
 #include "engine/incumbent.h"
 #include "engine/levels.h"
+#include "engine/prefetch.h"
 #include "engine/progress.h"
 #include "wall/wall.h"
 
@@ -419,8 +420,8 @@ void prefetch_rows(const BucketWork* work, const Group* group) {
         uint32 n = 0;
         for (uint32 i = head; i != 0 && n < kMostRows; i = work->lists.next[i - 1], n++) {
             const char* row = (const char*)work->lists.rows[i - 1];
-            __builtin_prefetch(row);
-            __builtin_prefetch(row + work->sizes.row - 1);
+            prefetch_line(row);
+            prefetch_line(row + work->sizes.row - 1);
         }
     }
 }

@@ -16,6 +16,7 @@
 #include "core/selection/split.h"
 #include "engine/exchange.h"
 #include "engine/levels.h"
+#include "engine/prefetch.h"
 #include "engine/progress.h"
 #include "engine/run_resources.h"
 #include "pg/settings.h"
@@ -315,10 +316,8 @@ void settle_group(Sink* sink, Group* group) {
 // Fetches the moments of the group that comes next.
 void prefetch_moments(const GroupTable* table, const Group* group) {
     constexpr Size kMost = 4096;
-    const char* moments = (const char*)group->moments;
-    if (moments == nullptr) return;
-    for (Size at = 0; at < table->moments_doubles * sizeof(double) && at < kMost; at += 64)
-        __builtin_prefetch(moments + at, 1);
+    const Size bytes = table->moments_doubles * sizeof(double);
+    if (group->moments != nullptr) prefetch_bytes(group->moments, bytes < kMost ? bytes : kMost);
 }
 
 void merge_info(Group* group, const char* payload) {
@@ -433,9 +432,9 @@ void add_chunk(Sink* sink, int bucket, char* place, uint64 hash, ChunkKind kind,
     batch->n++;
     // Where the bucket's next row will go: it comes some hundred rows later, and its stores must not
     // wait for memory then.
-    const char* next = place + key_length + payload_bytes;
-    for (Size at = 64; at <= payload_bytes + 128 && at < kPrefetchSlack; at += 64)
-        __builtin_prefetch(next + at, 1);
+    const Size ahead = payload_bytes + 128;
+    prefetch_bytes(place + key_length + payload_bytes + 64,
+                   ahead < kPrefetchSlack ? ahead - 64 : kPrefetchSlack - 64);
 }
 
 void add_unusable(Sink* sink, int bucket, char* place, uint64 hash, RowState state, int column) {
@@ -492,6 +491,19 @@ void add_row(Sink* sink, const NullableDatum* values) {
     if (unlikely(++sink->rows_unreported >= kRowsPerReport)) publish_counts(sink);
 }
 
+// Fetches the next row of the page while this one is worked on: heap tuples come by from a page's
+// end downwards. The scan itself would wait for each row's cache lines in turn.
+void prefetch_next_tuple(FunctionCallInfo fcinfo) {
+    constexpr uint32 kMost = 512;
+    const auto* aggregate = (const AggState*)fcinfo->context;
+    const TupleTableSlot* slot = aggregate->tmpcontext->ecxt_outertuple;
+    if (slot == nullptr || !TTS_IS_BUFFERTUPLE(slot)) return;
+    const HeapTuple tuple = ((const HeapTupleTableSlot*)slot)->tuple;
+    if (tuple == nullptr) return;
+    const uint32 length = MAXALIGN(tuple->t_len) < kMost ? MAXALIGN(tuple->t_len) : kMost;
+    prefetch_bytes((const char*)tuple->t_data - length, length);
+}
+
 // Ends a live sink: everything to the files, memory back; leaves a summary.
 void finish_sink(Sink* sink, int64 rows) {
     for (int bucket = 0; bucket < sink->segment->n_buckets; bucket++) {
@@ -538,6 +550,7 @@ Datum many_sink_row(PG_FUNCTION_ARGS) {
             elog(ERROR, "many_models.train_sink: wrong number of arguments");
     }
     sink->rows++;
+    many::engine::prefetch_next_tuple(fcinfo);
     many::engine::add_row(sink, &fcinfo->args[many::engine::kFirstArgument]);
     PG_RETURN_POINTER(sink);
 }
