@@ -30,8 +30,9 @@ constexpr uint64 kQueuesKey = 2;
 constexpr Size kQueueBytes = 1024 * 1024;
 constexpr uint64 kSmallRunBytes = 1024 * 1024;  // fitted by the session alone, unless it is slow
 constexpr double kSmallRunSeconds = 0.05;       // expected for the remaining buckets
-constexpr uint64 kManyGroups = 64;  // in the first bucket: results are inserted as they come
-constexpr int kGroupsPerLook = 8;   // between looks at the queues
+constexpr uint64 kManyGroups = 16;       // in the first bucket: results are inserted as they come
+constexpr uint64 kLargeIndex = 100'000;  // groups; below, workers cost an index more than they give
+constexpr int kGroupsPerLook = 8;        // between looks at the queues
 
 struct Shared {
     dsm_handle run;
@@ -265,6 +266,9 @@ void fit_and_collect(dsm_segment* mapped, const TrainPlan* plan, int workers, Co
             open_collector(segment, plan, many ? ResultStorage::own : ResultStorage::shared, 0);
         collect_files(session.collector, 0, segment->n_buckets);
     }
+    if (groups_done(segment) < kLargeIndex)
+        (void)set_config_option("max_parallel_maintenance_workers", "0", PGC_USERSET, PGC_S_SESSION,
+                                GUC_ACTION_SAVE, true, 0, false);
     close_collector(session.collector, collected);
     AtEOXact_GUC(true, guc_level);
     summary->collect_seconds = seconds_since(collect_start);
