@@ -22,9 +22,9 @@ constexpr double kHoldout = 1.4;    // another fit, and judging it
 constexpr double kFold = 0.9;       // of a fit, for each fold
 constexpr double kPenalised = 1.7;  // of a fit by least squares, with a given lambda
 constexpr double kPathGroup = 10;   // of a fold, with lambda "auto"
-constexpr double kPathTerm = 8;
-constexpr double kRidgePathTerm2 = 1.1;
-constexpr double kSparsePathTerm2 = 4.6;
+constexpr double kPathTerm = 3.5;
+constexpr double kLassoPathTerm2 = 0.25;
+constexpr double kPathTerm2 = 0.6;     // a ridge part: each value of lambda has its own matrix
 constexpr double kRowsFormRow = 0.05;  // rows exchange: of a row when its group is fitted
 constexpr double kRowsFormRowTerm = 0.03;
 constexpr double kCollectGroup = 5;
@@ -45,8 +45,9 @@ double fit_group_us(const TrainPlan* plan, double p) {
     if (plan->spec->holdout.kind != core::HoldoutSpec::Kind::none) all *= kHoldout;
     if (learner.lambda_auto) {
         const double square =
-            learner.algorithm == core::Algorithm::ridge ? kRidgePathTerm2 : kSparsePathTerm2;
-        all += folds * (kPathGroup + kPathTerm * p + square * p * p);
+            learner.algorithm == core::Algorithm::lasso ? kLassoPathTerm2 : kPathTerm2;
+        const double searches = plan->spec->holdout.kind == core::HoldoutSpec::Kind::none ? 1 : 2;
+        all += searches * folds * (kPathGroup + kPathTerm * p + square * p * p);
     } else {
         all += folds * kFold * one;
     }

@@ -78,7 +78,7 @@ FitStatus LinearSolver::Workspace::evaluate_split(const LinearOptions& options, 
     }
     standardize(g, options);
     beta.assign(p, 0.0);
-    gradient = target;
+    start_path(g);
     double trace = 0;
     for (std::size_t j = 0; j < p; ++j) trace += correlation[j * p + j];
     for (std::size_t i = 0; i < path.size(); ++i) {
@@ -93,7 +93,7 @@ FitStatus LinearSolver::Workspace::evaluate_split(const LinearOptions& options, 
             if (l1 == 0) {
                 s = ridge_in_double(correlation, target, l2, stop, cholesky_scratch, beta);
             } else {
-                s = descend(g.p, l1, l2, options.tolerance, options.max_iterations, stop);
+                s = solve_point(g, l1, l2, stop);
             }
             for (std::size_t j = 0; j < p; ++j) {
                 coefficient[j] = scale[j] > 0 ? beta[j] * target_scale / scale[j] : 0.0;

@@ -4,6 +4,7 @@
 #include <vector>
 
 #include "core/learners/linear.h"
+#include "core/learners/linear_active.h"
 #include "core/numeric/cholesky.h"
 #include "core/numeric/condition.h"
 #include "core/numeric/gram.h"
@@ -26,8 +27,8 @@ struct LinearSolver::Workspace {
     std::vector<double> scale;        // p: s_j of the scaled columns (0: constant)
     std::vector<double> beta, gradient, ridge;
     std::vector<int> active;
-    std::vector<signed char> sign;       // of the active set
-    std::vector<double> trial, present;  // scaled coefficients
+    SignedCoefficients wide;  // of the search in extended precision: scaled coefficients
+    ActiveSet narrow;         // the search in double: standardized coefficients
     double target_scale = 1;
     ScaledGram active_gram;
     double polished_intercept = 0;
@@ -67,9 +68,18 @@ struct LinearSolver::Workspace {
     [[nodiscard]] FitStatus solve_sparse(const ScaledGram& g, const LinearOptions& options,
                                          double lambda, const StopSignal& stop,
                                          double* scaled_coefficient);
+
+    // And of their search (linear_active.cpp).
+    static constexpr double kCoarseTolerance = 1e-5;
+    static constexpr int kCoarseSweeps = 300;
+    void start_path(const ScaledGram& g);
+    // One point of a path, into beta.
+    [[nodiscard]] FitStatus solve_point(const ScaledGram& g, double l1, double l2,
+                                        const StopSignal& stop);
     [[nodiscard]] FitStatus solve_active(const ScaledGram& g, double l1, double l2,
-                                         const StopSignal& stop);
-    [[nodiscard]] int worst_violation(const ScaledGram& g, double l1, int* wants) const;
+                                         const StopSignal& stop, int* dependent);
+    [[nodiscard]] FitStatus solve_taken(const double* penalty, const StopSignal& stop);
+    // From the coefficients of `narrow`, into `wide`. *found: wide.present is the minimum.
     [[nodiscard]] FitStatus search_active(const ScaledGram& g, double l1, double l2,
                                           const StopSignal& stop, bool* found);
 };
