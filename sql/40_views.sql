@@ -103,7 +103,7 @@ COMMENT ON COLUMN many_models.models.partition_key IS
     'the group: (partition_key ->> ''column'')::type gives a key column back';
 COMMENT ON COLUMN many_models.models.n_rows IS 'rows the final model was fitted on';
 COMMENT ON COLUMN many_models.models.trained_at IS 'when the run finished';
-COMMENT ON COLUMN many_models.models.seconds IS 'time to fit this group';
+COMMENT ON COLUMN many_models.models.seconds IS 'time of all fits of this group, that of the training split included';
 COMMENT ON COLUMN many_models.models.bytes IS 'size of the model';
 COMMENT ON COLUMN many_models.models.first_time IS 'first value of the time column in the group';
 COMMENT ON COLUMN many_models.models.last_time IS 'last value of the time column in the group';

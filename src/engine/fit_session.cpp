@@ -49,14 +49,16 @@ core::TrainSpec train_spec(RunSpec* spec) {
     return train;
 }
 
-core::StopSignal start_group(FitSession* session, GroupFitInput input) {
+// spent: seconds of the group's fits before.
+core::StopSignal start_group(FitSession* session, GroupFitInput input, double spent) {
     core::StopSignal stop;
     session->options = input.override != nullptr ? input.override->options : session->spec->options;
     session->limit_seconds = input.override != nullptr ? input.override->seconds_per_group
                                                        : session->spec->seconds_per_group;
     stop.flag = (const volatile int*)&InterruptPending;
-    stop.deadline_us =
-        session->limit_seconds > 0 ? clock_us() + (int64)(session->limit_seconds * 1e6) : 0;
+    stop.deadline_us = session->limit_seconds > 0
+                           ? clock_us() + (int64)((session->limit_seconds - spent) * 1e6)
+                           : 0;
     return stop;
 }
 
@@ -138,16 +140,17 @@ void settle(FitSession* session, int64 n_rows, GroupFitInput input, GroupOutcome
 }
 
 // Runs `step` until it was not interrupted; interrupts are served outside of the core. The group's
-// time limit goes on over interruptions.
+// time limit goes on over interruptions. Returns the seconds of the group's fits, `spent` included.
 template <class Step>
-void run_step(FitSession* session, GroupFitInput input, Step step) {
-    core::StopSignal stop = start_group(session, input);
+double run_step(FitSession* session, GroupFitInput input, double spent, Step step) {
+    const int64 start = clock_us();
+    core::StopSignal stop = start_group(session, input, spent);
     for (;;) {
         wall::WallError error;
         core::FitStatus status = core::FitStatus::ok;
         if (!wall::across_wall(&error, [&] { status = step(stop); }))
             wall::raise_wall_error(&error);
-        if (status != core::FitStatus::cancelled) return;
+        if (status != core::FitStatus::cancelled) return spent + (double)(clock_us() - start) / 1e6;
         CHECK_FOR_INTERRUPTS();
     }
 }
@@ -171,18 +174,20 @@ FitSession* make_fit_session(RunSpec* spec, MemoryContext context) {
     return session;
 }
 
+// The last is for the seconds that the fit of the training split took.
 Size session_holdout_doubles(const FitSession* session) {
-    return session->trainer->holdout_doubles();
+    return session->trainer->holdout_doubles() + 1;
 }
 
 void session_prepare_holdout(FitSession* session, const double* moments, double* state,
                              GroupFitInput input) {
-    run_step(session, input, [&](const core::StopSignal& stop) {
+    const double seconds = run_step(session, input, 0, [&](const core::StopSignal& stop) {
         const core::FitStatus status =
             session->trainer->prepare_holdout(moments, session->options, stop, state);
-        // Out of time: no holdout metrics; the final fit decides about the group.
+        // Out of time: the final fit will be too, and settles the group.
         return status == core::FitStatus::cancelled ? status : core::FitStatus::ok;
     });
+    state[session->trainer->holdout_doubles()] = seconds;
     if (input.comparison != nullptr) session->trainer->start_comparison(input.comparison, state);
 }
 
@@ -203,32 +208,30 @@ void session_add_holdout(FitSession* session, double* state, double* moments, co
 
 void session_finish(FitSession* session, const double* moments, const double* state, int64 n_rows,
                     GroupFitInput input, GroupOutcome* outcome) {
-    const int64 start = clock_us();
-    run_step(session, input, [&](const core::StopSignal& stop) {
+    const double spent = state != nullptr ? state[session->trainer->holdout_doubles()] : 0;
+    const double seconds = run_step(session, input, spent, [&](const core::StopSignal& stop) {
         session->trainer->finish(moments, state, session->options, stop, *session->result,
                                  input.comparison);
         return session->result->status;
     });
     settle(session, n_rows, input, outcome);
-    outcome->seconds = (double)(clock_us() - start) / 1e6;
+    outcome->seconds = seconds;
 }
 
 void session_finish_split(FitSession* session, const double* train, const double* held,
                           int64 n_rows, GroupFitInput input, GroupOutcome* outcome) {
-    const int64 start = clock_us();
-    run_step(session, input, [&](const core::StopSignal& stop) {
+    const double seconds = run_step(session, input, 0, [&](const core::StopSignal& stop) {
         session->trainer->finish_split(train, held, session->options, stop, *session->result);
         return session->result->status;
     });
     input.rival = nullptr;  // sums tell nothing of another model's errors row by row
     settle(session, n_rows, input, outcome);
-    outcome->seconds = (double)(clock_us() - start) / 1e6;
+    outcome->seconds = seconds;
 }
 
 void session_fit_rows(FitSession* session, double* rows, Size n, Size stride,
                       const LevelDictionary* levels, GroupFitInput input, GroupOutcome* outcome) {
-    const int64 start = clock_us();
-    run_step(session, input, [&](const core::StopSignal& stop) {
+    const double seconds = run_step(session, input, 0, [&](const core::StopSignal& stop) {
         const auto lookup = [levels](int feature, std::uint64_t key) -> std::string_view {
             uint32 length = 0;
             const char* text = levels_text(levels, feature, key, &length);
@@ -239,7 +242,7 @@ void session_fit_rows(FitSession* session, double* rows, Size n, Size stride,
         return session->result->status;
     });
     settle(session, (int64)n, input, outcome);
-    outcome->seconds = (double)(clock_us() - start) / 1e6;
+    outcome->seconds = seconds;
 }
 
 }  // namespace many::engine

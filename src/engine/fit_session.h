@@ -27,8 +27,8 @@ struct GroupOutcome {
     uint32 model_bytes;
     int64 n_rows;
     int64 n_skipped;  // rows left out for a NULL, found while fitting
-    double seconds;
-    int n_numbers;  // of the comparison (core/selection/rival.h)
+    double seconds;   // of all fits of the group
+    int n_numbers;    // of the comparison (core/selection/rival.h)
     double numbers[core::kComparisonNumbers];
 };
 
