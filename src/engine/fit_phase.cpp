@@ -21,6 +21,7 @@
 #include "engine/levels.h"
 #include "engine/prefetch.h"
 #include "engine/progress.h"
+#include "engine/wide_rows.h"
 #include "wall/wall.h"
 
 namespace many::engine {
@@ -538,7 +539,10 @@ BucketWork* fit_begin(RunSegment* segment, ResultSink* results) {
         AllocSetContextCreate(context, "many_models bucket", ALLOCSET_DEFAULT_SIZES);
     work->reports = segment->pid == MyProcPid;
     work->slot = process_slot(segment, Activity::fitting);
-    work->table_budget = work->spec->budget_bytes - work->spec->budget_bytes / 8;
+    Size other = work->spec->budget_bytes / 8;
+    if (is_wide(work->spec->n_keys, work->spec->n_features) && group_fit_bytes(work->spec) > other)
+        other = group_fit_bytes(work->spec);
+    work->table_budget = work->spec->budget_bytes - other;
     const Size moments_bytes =
         core::MomentLayout(work->spec->n_features + 1).bytes() * (Size)work->spec->n_moments();
     work->sizes = chunk_sizes(work->spec, &work->codec, moments_bytes);

@@ -30,7 +30,7 @@ struct Group {
     // its rows in the RowLists at hand: [0] training, [1] held out
     uint32 listed[2];
     uint32 list_head[2];  // the last of them (1-based; 0: none)
-    uint32 n_train;       // fit phase: rows in the block
+    uint32 n_train;       // fit phase: rows in the block; scan of a wide set: rows left as rows
     uint32 train_capacity;
     bool over_budget;  // rows exchange: the group does not fit; its rows are only counted
     double* train;     // fit phase: the block

@@ -22,8 +22,7 @@ namespace many::engine {
 
 constexpr uint32 kSegmentMagic = 0x4d4d5253;  // "MMRS"
 constexpr int kMaxBuckets = 256;
-constexpr int kMaxKeys = 32;        // as PostgreSQL's own limit of index columns
-constexpr int kMaxArguments = 100;  // FUNC_MAX_ARGS
+constexpr int kMaxKeys = 32;  // as PostgreSQL's own limit of index columns
 
 enum class Exchange : uint8 { statistics, rows };
 enum class Phase : uint32 { starting, scanning, fitting, collecting, finished };

@@ -1,7 +1,8 @@
 // The sink: an aggregate whose transition function is the entry to the exchange.
 //
 // A run executes SELECT many_models.train_sink(run, keys..., [time], target, features...) FROM
-// source. Each process of that plan, on its first row, attaches to the run. A row is encoded and
+// source; with more columns than a function has arguments, train_sink(run, ROW(keys..., features...)).
+// Each process of that plan, on its first row, attaches to the run. A row is encoded and
 // appended to the batch of its bucket: sequential writes, no look-up. A full batch is grouped and
 // folded into the moments of its groups, which a batch's rows share, so that cache misses are paid
 // per group and batch rather than per row. Where a batch has hardly more rows than groups, the
@@ -19,6 +20,7 @@
 #include "engine/prefetch.h"
 #include "engine/progress.h"
 #include "engine/run_resources.h"
+#include "engine/wide_rows.h"
 #include "pg/settings.h"
 
 namespace many::engine {
@@ -54,8 +56,10 @@ struct Sink {
     GroupTable table;
     ChunkWriter writer;
     LevelDictionary levels;
-    bool all_float8;  // target and features
-    bool is_partial;  // groups that the run does not want come by
+    bool all_float8;       // target and features
+    bool is_partial;       // groups that the run does not want come by
+    RecordReader* record;  // of a wide set, or nullptr
+    uint32 few_rows;       // of a group: the sums take more than so many rows
     Size row_bytes;
     Size payload_bytes;    // room for a row or what is wrong with it
     uint64 holdout_bound;  // of finite_row_hash; 0: no holdout by fraction
@@ -92,6 +96,11 @@ RunSegment* find_run(int64 run) {
         SharedFileSetAttach(&segment->files, mapped);
     }
     return segment;
+}
+
+// Of a row as the query gives it.
+int n_columns(const RunSpec* spec) {
+    return spec->n_keys + (spec->has_time ? 1 : 0) + 1 + spec->n_features;
 }
 
 // A quarter of the budget for batches; the rest, less the files' buffers, for the table.
@@ -142,6 +151,8 @@ Sink* make_sink(MemoryContext aggregate_context, int64 run) {
     for (int i = 0; i < spec->n_features; i++)
         (void)pg::feature_reader_init(&sink->readers[i], spec->features()[i].type);
     (void)pg::feature_reader_init(&sink->target, spec->target_type);
+    if (is_wide(spec->n_keys, spec->n_features))
+        sink->record = make_record_reader(n_columns(spec), context);
     sink->all_float8 = spec->target_type == FLOAT8OID;
     for (int i = 0; i < spec->n_features; i++)
         if (spec->features()[i].type != FLOAT8OID) sink->all_float8 = false;
@@ -154,6 +165,9 @@ Sink* make_sink(MemoryContext aggregate_context, int64 run) {
     if (spec->exchange == Exchange::statistics &&
         spec->holdout.kind == core::HoldoutSpec::Kind::fraction)
         sink->holdout_bound = core::holdout_bound(spec->holdout.fraction);
+    sink->few_rows = kFewRows;
+    if (sink->record != nullptr)
+        sink->few_rows = (uint32)(group_sums_bytes(spec) / sink->row_bytes);
     make_batches(sink);
     MemoryContextSwitchTo(old);
     return sink;
@@ -301,7 +315,9 @@ void write_list(Sink* sink, Group* group, bool held_out) {
 void settle_group(Sink* sink, Group* group) {
     const bool splits = sink->table.splits;
     const uint32 n = group->listed[0] + (splits ? group->listed[1] : 0);
-    const bool folds = sink->table.folds_rows && (group->moments != nullptr || n >= kFewRows);
+    const bool folds = sink->table.folds_rows &&
+                       (group->moments != nullptr || n + group->n_train >= sink->few_rows);
+    if (sink->record != nullptr && !folds) group->n_train += n;
     for (int held_out = 0; held_out < 2; held_out++) {
         if (group->listed[held_out] == 0) continue;
         if (folds && (held_out == 0 || splits))
@@ -544,14 +560,16 @@ Datum many_sink_row(PG_FUNCTION_ARGS) {
         if (!AggCheckCallContext(fcinfo, &aggregate_context) || PG_ARGISNULL(1))
             elog(ERROR, "many_models.train_sink called outside an aggregate");
         sink = many::engine::make_sink(aggregate_context, PG_GETARG_INT64(1));
-        const auto* spec = sink->spec;
-        if (PG_NARGS() != many::engine::kFirstArgument + spec->n_keys + (spec->has_time ? 1 : 0) +
-                              1 + spec->n_features)
+        const int given = sink->record != nullptr ? 1 : many::engine::n_columns(sink->spec);
+        if (PG_NARGS() != many::engine::kFirstArgument + given)
             elog(ERROR, "many_models.train_sink: wrong number of arguments");
     }
     sink->rows++;
     many::engine::prefetch_next_tuple(fcinfo);
-    many::engine::add_row(sink, &fcinfo->args[many::engine::kFirstArgument]);
+    const NullableDatum* values = &fcinfo->args[many::engine::kFirstArgument];
+    if (unlikely(sink->record != nullptr))
+        values = many::engine::read_record(sink->record, DatumGetHeapTupleHeader(values->value));
+    many::engine::add_row(sink, values);
     PG_RETURN_POINTER(sink);
 }
 

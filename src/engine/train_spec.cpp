@@ -4,6 +4,7 @@
 
 #include "engine/key_image.h"
 #include "engine/train_options.h"
+#include "engine/wide_rows.h"
 #include "registry/access.h"
 #include "registry/key_text.h"
 
@@ -359,11 +360,6 @@ TrainPlan* plan_training(TrainArguments* arguments, const registry::ModelSet* st
         (void)require_column(plan->source, a->target, "target");
         find_features(plan);
     }
-    if (a->n_keys + plan->n_features + 4 > kMaxArguments)
-        ereport(ERROR, (errcode(ERRCODE_TOO_MANY_COLUMNS),
-                        errmsg("%d partition columns and %d features are more than %d together",
-                               a->n_keys, plan->n_features, kMaxArguments - 4)));
-
     RunSpec head = {};
     StringInfoData overrides;
     initStringInfo(&overrides);
@@ -386,6 +382,7 @@ TrainPlan* plan_training(TrainArguments* arguments, const registry::ModelSet* st
     spec->append_only = options->append_only;
     if (spec->append_only) require_sums_suffice(plan, spec);
     spec->exchange = choose_exchange(spec);
+    require_room(spec);
     spec->n_overrides = encode_overrides(options, plan, spec->keys(), &overrides);
     spec->overrides_offset = (uint32)MAXALIGN(fixed);
     spec->bytes = (uint32)(MAXALIGN(fixed) + MAXALIGN((Size)overrides.len));
@@ -399,16 +396,17 @@ char* sink_query(const TrainPlan* plan, int64 run) {
     const TrainArguments* a = &plan->arguments;
     StringInfoData query;
     initStringInfo(&query);
-    appendStringInfo(&query, "SELECT many_models.train_sink(" INT64_FORMAT "::pg_catalog.int8",
-                     run);
+    const bool wide = is_wide(a->n_keys, plan->n_features);
+    appendStringInfo(&query, "SELECT many_models.train_sink(" INT64_FORMAT "::pg_catalog.int8, %s",
+                     run, wide ? "ROW(" : "");
     for (int i = 0; i < a->n_keys; i++)
-        appendStringInfo(&query, ", s.%s", quote_identifier(a->partition_by[i]));
+        appendStringInfo(&query, "s.%s, ", quote_identifier(a->partition_by[i]));
     if (a->time_column != nullptr)
-        appendStringInfo(&query, ", s.%s", quote_identifier(a->time_column));
-    appendStringInfo(&query, ", s.%s", quote_identifier(a->target));
+        appendStringInfo(&query, "s.%s, ", quote_identifier(a->time_column));
+    appendStringInfo(&query, "s.%s", quote_identifier(a->target));
     for (int i = 0; i < plan->n_features; i++)
         appendStringInfo(&query, ", s.%s", quote_identifier(plan->features[i]));
-    appendStringInfo(&query, ") FROM %s AS s", plan->source->from_clause);
+    appendStringInfo(&query, "%s) FROM %s AS s", wide ? ")" : "", plan->source->from_clause);
     if (plan->newer_than != nullptr)
         appendStringInfo(&query, " WHERE s.%s OPERATOR(pg_catalog.>) %s",
                          quote_identifier(a->time_column), plan->newer_than);

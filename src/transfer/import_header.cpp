@@ -1,6 +1,7 @@
 // The header of an export: see import_header.h. Nothing in it is trusted.
 #include "transfer/import_header.h"
 
+#include "core/numeric/moments.h"
 #include "engine/run_segment.h"
 #include "engine/train_options.h"
 #include "pg/feature_reader.h"
@@ -120,7 +121,7 @@ void read_features(ImportHeader* h, Jsonb* json) {
     int n_types = 0;
     h->features = strings_member(json, "features", kMaxName, false, false, &h->n_features);
     char** types = strings_member(json, "feature_types", kMaxTypeName, false, false, &n_types);
-    if (h->n_features < 1 || h->n_features + h->n_keys + 4 > engine::kMaxArguments)
+    if (h->n_features < 1 || h->n_features >= core::MomentLayout::kMaxColumns)
         raise_member("features");
     if (n_types != h->n_features) raise_member("feature_types");
     require_distinct(h->features, h->n_features, "features");
