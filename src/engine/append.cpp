@@ -12,7 +12,7 @@ namespace many::engine {
 namespace {
 
 constexpr uint32 kSumsMagic = 0x55534d4d;  // "MMSU"
-constexpr uint16 kSumsFormat = 1;
+constexpr uint16 kSumsFormat = 2;
 constexpr int kRowsPerFetch = 1000;
 
 constexpr const char* kBaseRows =
@@ -126,7 +126,7 @@ SumsWriter* make_sums_writer(const Retraining* r) {
     w->shape.moments_doubles = core::MomentLayout(plan->spec->n_features + 1).doubles();
     w->moments_bytes = w->shape.moments_doubles * (Size)w->shape.n_moments * sizeof(double);
     w->group.moments = (double*)palloc(w->moments_bytes);
-    segment->merges_sums = true;
+    segment->adds_stored = true;
     chunk_writer_init(&w->writer, segment, (int)pg_atomic_fetch_add_u32(&segment->n_processes, 1),
                       CurrentMemoryContext);
     return w;

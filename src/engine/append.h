@@ -28,7 +28,7 @@ struct StoredSums {
     int64 n_rows;
     GroupInfo info;
 };
-static_assert(sizeof(StoredSums) == 64);
+static_assert(sizeof(StoredSums) == 72);
 
 // Writes head and moments to `to`, which needs no alignment.
 void stored_sums_write(const RunSpec* spec, const Group* group, Size moments_bytes, char* to);

@@ -24,10 +24,17 @@ enum class ResultStorage : uint8 {
     begun,  // made before, published later: a run that commits in between
 };
 
+// What a refresh does with the groups that did not change, before the version's rows are published:
+// `places` of their rows in the version before. As the registry's owner.
+struct Carry {
+    void (*carry)(void* argument, const uint64* places, Size n, Collected* collected);
+    void* argument;
+};
+
 // `ids` model ids are taken at once: in parallel mode a sequence cannot be asked. Results beyond
 // them wait in a temporary file for close_collector.
 Collector* open_collector(RunSegment* segment, const TrainPlan* plan, ResultStorage storage,
-                          int64 ids);
+                          int64 ids, const Carry* carry = nullptr);
 void collect_result(Collector* collector, const ResultHeader* header, const char* body);
 // Results in the files of buckets first .. last - 1 (results_in_files).
 void collect_files(Collector* collector, int first, int last);

@@ -118,7 +118,7 @@ struct RunSegment {
     uint32 spec_offset;
     bool bucket_done[kMaxBuckets];  // before the run went on: the sink drops their rows
     bool is_partial;                // only groups whose hashes are listed
-    bool merges_sums;               // one of the n_processes wrote stored sums (append.h)
+    bool adds_stored;               // one of the n_processes wrote what the version before has
     uint32 only_offset;
     uint64 n_only;
     uint32 incumbents_offset;  // 0: nothing in production to compare with
@@ -136,6 +136,8 @@ struct RunSegment {
     pg_atomic_uint64 groups_trained;
     pg_atomic_uint64 groups_failed;
     pg_atomic_uint64 groups_skipped;
+    pg_atomic_uint64 groups_unchanged;   // of a refresh: their models are carried forward
+    pg_atomic_uint64 groups_vanished;    // of a refresh: no row of theirs is left
     pg_atomic_uint64 peak_bytes;         // largest table of groups in any process
     pg_atomic_uint64 worker_cpu_us;      // see run_resources.h
     pg_atomic_uint64 worker_temp_bytes;  // of the fit phase's workers
@@ -149,6 +151,8 @@ struct RunSegment {
 
     // Whether the results keep the sums of their groups: of runs that read every row.
     bool keeps_sums() { return spec()->append_only && !is_partial; }
+    // Whether they keep fingerprints: of runs that read every row of their groups.
+    bool keeps_fingerprints() { return !spec()->append_only; }
     RunSpec* spec() { return (RunSpec*)((char*)this + spec_offset); }
     const uint64* only() const { return (const uint64*)((const char*)this + only_offset); }
 };

@@ -323,6 +323,7 @@ void prefetch_moments(const GroupTable* table, const Group* group) {
 void merge_info(Group* group, const char* payload) {
     GroupInfo info;
     memcpy(&info, payload, sizeof info);
+    group->info.checksum += info.checksum;
     group->info.n_null += info.n_null;
     if (info.n_bad > 0) group_note_bad(group, info.bad_column, info.bad_is_null != 0, info.n_bad);
 }
@@ -439,6 +440,8 @@ void add_chunk(Sink* sink, int bucket, char* place, uint64 hash, ChunkKind kind,
 
 void add_unusable(Sink* sink, int bucket, char* place, uint64 hash, RowState state, int column) {
     GroupInfo info = {};
+    char* payload = place + sizeof(ChunkHeader) + sink->codec.length;
+    info.checksum = row_checksum(&sink->table, (const double*)payload);
     if (state == RowState::has_null && sink->spec->null_policy != core::NullPolicy::error) {
         info.n_null = 1;
         sink->skipped_unreported++;
@@ -447,7 +450,7 @@ void add_unusable(Sink* sink, int bucket, char* place, uint64 hash, RowState sta
         info.bad_column = column;
         info.bad_is_null = state == RowState::has_null ? 1 : 0;
     }
-    memcpy(place + sizeof(ChunkHeader) + sink->codec.length, &info, sizeof info);
+    memcpy(payload, &info, sizeof info);
     add_chunk(sink, bucket, place, hash, ChunkKind::info, false, sizeof info);
 }
 

@@ -108,7 +108,8 @@ void create_segment(Run* run, const char* model_set, int64 run_id, int workers) 
     for (auto* counter :
          {&segment->rows_read, &segment->rows_skipped, &segment->bytes_exchanged,
           &segment->groups_trained, &segment->groups_failed, &segment->groups_skipped,
-          &segment->peak_bytes, &segment->worker_cpu_us, &segment->worker_temp_bytes})
+          &segment->groups_unchanged, &segment->groups_vanished, &segment->peak_bytes,
+          &segment->worker_cpu_us, &segment->worker_temp_bytes})
         pg_atomic_init_u64(counter, 0);
     pg_atomic_init_u64(&segment->last_time, (uint64)PG_INT64_MIN);
     for (auto& bytes : segment->bucket_bytes) pg_atomic_init_u64(&bytes, 0);
@@ -282,7 +283,7 @@ Datum run_details(const Run* run) {
     initStringInfo(&json);
     auto* mutable_segment = (RunSegment*)segment;
     // Whether every group was compared with this production, and no other.
-    const bool all = !run->is_partial && run->fixed_buckets == 0;
+    const bool all = !run->is_partial && !run->carries && run->fixed_buckets == 0;
     appendStringInfo(&json,
                      "{\"exchange\": \"%s\", \"scan_seconds\": %.6f, \"fit_seconds\": %.6f, "
                      "\"collect_seconds\": %.6f, \"exchanged_bytes\": " UINT64_FORMAT
