@@ -185,6 +185,22 @@ char* time_text(const RunSpec* spec, int64 time) {
     return DatumGetCString(DirectFunctionCall1(output, value));
 }
 
+int64 time_from_text(const RunSpec* spec, char* text) {
+    const Datum type = ObjectIdGetDatum(spec->time_type);
+    const Datum any = Int32GetDatum(-1);
+    const Datum value = CStringGetDatum(text);
+    switch (spec->time_type) {
+        case DATEOID:
+            return DatumGetDateADT(DirectFunctionCall3(date_in, value, type, any));
+        case TIMESTAMPOID:
+            return DatumGetTimestamp(DirectFunctionCall3(timestamp_in, value, type, any));
+        case TIMESTAMPTZOID:
+            return DatumGetTimestampTz(DirectFunctionCall3(timestamptz_in, value, type, any));
+        default:
+            return DatumGetInt64(DirectFunctionCall1(int8in, value));
+    }
+}
+
 Datum comparison_array(const char* numbers, int n) {
     Datum elements[core::kComparisonNumbers];
     bool nulls[core::kComparisonNumbers];

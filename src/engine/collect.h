@@ -54,6 +54,7 @@ ResultSink* results_in_files(RunSegment* segment);
 
 // A time of the run in its column's type, under the settings of the session.
 char* time_text(const RunSpec* spec, int64 time);
+int64 time_from_text(const RunSpec* spec, char* text);
 // The numbers of a comparison (core/selection/rival.h) as float8[], NaN as NULL.
 Datum comparison_array(const char* numbers, int n);
 

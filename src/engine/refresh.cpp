@@ -3,6 +3,7 @@
 #include "engine/refresh.h"
 
 #include "engine/append.h"
+#include "engine/carry.h"
 #include "engine/fingerprint.h"
 #include "engine/key_image.h"
 #include "engine/progress.h"
@@ -147,121 +148,9 @@ void only_groups(Run* run, Datum keys) {
 
 namespace {
 
-// Which rows of the base are carried forward: those of the groups that were not trained ...
-constexpr const char* kNotTrained =
-    "x.run_id = $1 AND x.storage = $2 AND NOT EXISTS (SELECT FROM pg_catalog.unnest($3) AS k (key) "
-    "WHERE k.key = x.partition_key)";
-// ... or the ones in these places.
-constexpr const char* kInPlaces = "x.run_id = $1 AND x.storage = $2 AND x.ctid = ANY ($3)";
-
-int64 execute_carry(const Retraining* r, const char* statement, Oid type, Datum which) {
-    Oid types[3] = {INT8OID, INT8OID, type};
-    Datum values[3] = {Int64GetDatum(r->base->run_id), Int64GetDatum(r->base->storage), which};
-    if (SPI_execute_with_args(statement, 3, types, values, nullptr, false, 0) < 0)
-        elog(ERROR, "could not carry models forward");
-    return (int64)SPI_processed;
-}
-
-const char* carry_target(const Retraining* r, const Collected* collected, const char* parent) {
-    return collected->storage == 0 ? psprintf("%s_shared", parent)
-                                   : own_partition(parent, r->run_id);
-}
-
-// `which`, of `type`, is the parameter of the condition.
-void carry_models(Retraining* r, Collected* collected, const char* condition, Oid type,
-                  Datum which) {
-    r->carried = execute_carry(
-        r,
-        psprintf("INSERT INTO many_models.%s (storage, run_id, model_id, key_hash, partition_key, "
-                 "n_rows, seconds, first_time, last_time, model, comparison, compared_with, "
-                 "fingerprint) "
-                 "SELECT " INT64_FORMAT ", " INT64_FORMAT
-                 ", pg_catalog.nextval('many_models.model_id_seq'), x.key_hash, x.partition_key, "
-                 "x.n_rows, x.seconds, x.first_time, x.last_time, x.model, x.comparison, "
-                 "x.compared_with, x.fingerprint "
-                 "FROM many_models.model_store AS x WHERE %s",
-                 carry_target(r, collected, "model_store"), collected->storage, r->run_id,
-                 condition),
-        type, which);
-    collected->trained += r->carried;
-    for (int i = 0; i < r->run.plan->spec->n_keys; i++)
-        if (r->base->nullable_keys[i]) collected->nullable_keys[i] = true;
-}
-
-void carry_failures(Retraining* r, Collected* collected, const char* condition, Oid type,
-                    Datum which) {
-    const char* target = carry_target(r, collected, "failure_store");
-    for (const char* status : {"failed", "skipped"}) {
-        const int64 n = execute_carry(
-            r,
-            psprintf("INSERT INTO many_models.%s (storage, run_id, partition_key, status, "
-                     "sqlstate, message, hint, attempt, n_rows, seconds, fingerprint) "
-                     "SELECT " INT64_FORMAT ", " INT64_FORMAT
-                     ", x.partition_key, x.status, x.sqlstate, x.message, x.hint, x.attempt, "
-                     "x.n_rows, x.seconds, x.fingerprint FROM many_models.failure_store AS x "
-                     "WHERE x.status = '%s' AND %s",
-                     target, collected->storage, r->run_id, status, condition),
-            type, which);
-        if (status[0] == 'f')
-            collected->failed += n;
-        else
-            collected->skipped += n;
-    }
-}
-
-// Groups that failed once more. Before failures are carried.
-void count_attempts(const Retraining* r, const Collected* collected) {
-    (void)execute_carry(
-        r,
-        psprintf("UPDATE many_models.%s AS n SET attempt = x.attempt + 1 "
-                 "FROM many_models.failure_store AS x WHERE x.partition_key = n.partition_key "
-                 "AND x.run_id = $1 AND x.storage = $2 AND n.run_id = $3",
-                 carry_target(r, collected, "failure_store")),
-        INT8OID, Int64GetDatum(r->run_id));
-}
-
 int length_of(Datum array) {
     ArrayType* a = DatumGetArrayTypeP(array);
     return ArrayGetNItems(ARR_NDIM(a), ARR_DIMS(a));
-}
-
-void count_trained(Retraining* r) {
-    RunSegment* segment = r->run.segment;
-    r->trained_again = pg_atomic_read_u64(&segment->groups_trained);
-    r->vanished = pg_atomic_read_u64(&segment->groups_vanished);
-    if (!r->all)
-        r->vanished = (uint64)length_of(r->again) - r->trained_again -
-                      pg_atomic_read_u64(&segment->groups_failed) -
-                      pg_atomic_read_u64(&segment->groups_skipped);
-}
-
-// Of the version, the carried groups too: the run's counters, by which its failures are judged.
-void count_whole_version(Retraining* r, const Collected* collected) {
-    RunSegment* segment = r->run.segment;
-    count_trained(r);
-    pg_atomic_write_u64(&segment->groups_trained, (uint64)collected->trained);
-    pg_atomic_write_u64(&segment->groups_failed, (uint64)collected->failed);
-    pg_atomic_write_u64(&segment->groups_skipped, (uint64)collected->skipped);
-    check_failures(segment, r->run.plan->max_failed_fraction);
-}
-
-// Called by the collector (Carry). As the registry's owner.
-void carry_unchanged(void* argument, const uint64* places, Size n, Collected* collected) {
-    auto* r = (Retraining*)argument;
-    const Oid rows = get_array_type(TIDOID);
-    count_attempts(r, collected);
-    carry_models(r, collected, kInPlaces, rows, rows_at(places, n, false));
-    carry_failures(r, collected, kInPlaces, rows, rows_at(places, n, true));
-    count_whole_version(r, collected);
-}
-
-// As the registry's owner.
-void carry_all_others(Retraining* r) {
-    Collected* collected = &r->collected;
-    count_attempts(r, collected);
-    carry_models(r, collected, kNotTrained, JSONBARRAYOID, r->again);
-    carry_failures(r, collected, kNotTrained, JSONBARRAYOID, r->again);
-    count_whole_version(r, collected);
 }
 
 void describe(Retraining* r) {
@@ -326,6 +215,22 @@ int workers_argument(FunctionCallInfo fcinfo, int i) {
     return workers;
 }
 
+// Versions are made while the set's row is locked, and dropped ones leave their number behind.
+bool has_newer_version(const BaseRun* base) {
+    Oid types[2] = {TEXTOID, INT4OID};
+    Datum values[2] = {CStringGetTextDatum(base->arguments.model_set),
+                       Int32GetDatum(base->version)};
+    PushActiveSnapshot(GetLatestSnapshot());
+    const int code = SPI_execute_with_args(
+        "SELECT FROM many_models.runs AS r WHERE r.model_set OPERATOR(pg_catalog.=) $1 "
+        "AND r.kind OPERATOR(pg_catalog.=) ANY (ARRAY['train', 'import']) "
+        "AND r.version OPERATOR(pg_catalog.>) $2",
+        2, types, values, nullptr, true, 1);
+    PopActiveSnapshot();
+    if (code != SPI_OK_SELECT) elog(ERROR, "could not read the registry: %d", code);
+    return SPI_processed > 0;
+}
+
 // The set's row locked, and the base still its latest version.
 void lock_set(Retraining* r) {
     const char* name = r->base->arguments.model_set;
@@ -334,7 +239,7 @@ void lock_set(Retraining* r) {
         ereport(ERROR, (errcode(ERRCODE_UNDEFINED_OBJECT),
                         errmsg("model set \"%s\" does not exist", name)));
     require_training_allowed(set, &r->base->arguments, set->n_features < 0);
-    if (set->latest_version != r->base->version)
+    if (set->latest_version != r->base->version && has_newer_version(r->base))
         ereport(ERROR,
                 (errcode(ERRCODE_OBJECT_NOT_IN_PREREQUISITE_STATE),
                  errmsg("run " INT64_FORMAT " made version %d of model set \"%s\", whose latest is "
@@ -380,6 +285,17 @@ void plan_retraining(Retraining* r) {
 
 namespace {
 
+void scan(Retraining* r) {
+    Run* run = &r->run;
+    create_segment(run, r->base->arguments.model_set, r->run_id, r->workers);
+    run->segment->continues = r->read_after != nullptr;
+    run->segment->met_again.time = r->read_last.time;
+    publish_run(dsm_segment_handle(run->mapped));
+    const TimestampTz start = GetCurrentTimestamp();
+    scan_source(run, r->workers);
+    run->scan_seconds = seconds_between(start, GetCurrentTimestamp());
+}
+
 // Ends a run that came to nothing new.
 bool leave_unchanged(Retraining* r, ErrorContextCallback* context) {
     r->rows_read = pg_atomic_read_u64(&r->run.segment->rows_read);
@@ -421,15 +337,20 @@ bool retrain(Retraining* r) {
     run->carries = r->compares;
     if (r->compares)
         run->stored_bytes = (double)count_known_groups(r) * (sizeof(KnownGroup) + 64.0);
-    create_segment(run, r->base->arguments.model_set, r->run_id, r->workers);
     context.callback = describe_run_in_errors;
     context.arg = run;
     context.previous = error_context_stack;
     error_context_stack = &context;
-    publish_run(dsm_segment_handle(run->mapped));
-    const TimestampTz start = GetCurrentTimestamp();
-    scan_source(run, r->workers);
-    run->scan_seconds = seconds_between(start, GetCurrentTimestamp());
+    scan(r);
+    if (r->read_after != nullptr && !is_continued(r)) {
+        end_run(run, &context);
+        dsm_detach(run->mapped);
+        run->segment = nullptr;
+        r->read_after = nullptr;
+        run->plan->read_from = nullptr;
+        run->stored_bytes = 0;
+        scan(r);
+    }
     if (r->read_after != nullptr) {
         if (pg_atomic_read_u64(&run->segment->rows_read) == 0)
             return leave_unchanged(r, context.previous);

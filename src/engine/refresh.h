@@ -33,6 +33,7 @@ struct Retraining {
     bool all;                // every group is trained
     bool compares;           // ... that is not as it was
     const char* read_after;  // of an append-only set that is continued: see append.h
+    RowsAtTime read_last;    // by the base
     int workers;
     Collected collected;
     int64 carried;

@@ -101,6 +101,13 @@ struct RunSpec {
     int n_moments() const { return append_only ? 2 : cv_folds > 0 ? cv_folds : 1; }
 };
 
+// The rows with one time: how many, and the sum of their hashes.
+struct RowsAtTime {
+    int64 time;
+    uint64 n;
+    uint64 checksum;
+};
+
 struct RunSegment {
     uint32 magic;
     uint32 layout;  // sizeof(RunSegment): guards against a library replaced during a run
@@ -130,7 +137,6 @@ struct RunSegment {
     pg_atomic_uint32 n_processes;  // of the sink; numbers their files
     pg_atomic_uint32 next_bucket;  // of the fit phase
     pg_atomic_uint64 rows_read;
-    pg_atomic_uint64 last_time;     // int64: of all rows read, usable or not; PG_INT64_MIN: none
     pg_atomic_uint64 rows_skipped;  // for a NULL, under null_policy skip_row
     pg_atomic_uint64 bytes_exchanged;
     pg_atomic_uint64 groups_trained;
@@ -143,6 +149,12 @@ struct RunSegment {
     pg_atomic_uint64 worker_temp_bytes;  // of the fit phase's workers
     pg_atomic_uint32 rescans;            // buckets read more than once to stay within the budget
     pg_atomic_uint64 bucket_bytes[kMaxBuckets];
+
+    // Of append_only (append.h): the rows with the last time, usable or not; PG_INT64_MIN: none.
+    slock_t times_lock;
+    RowsAtTime last;
+    bool continues;        // rows of this time were read by the version before:
+    RowsAtTime met_again;  // they are counted only
 
     pg_atomic_uint32 n_slots;
     ProcessSlot slots[kMaxSlots];

@@ -21,6 +21,10 @@
 #include "engine/run_resources.h"
 #include "pg/settings.h"
 
+extern "C" {
+#include "storage/spin.h"
+}
+
 namespace many::engine {
 
 namespace {
@@ -56,6 +60,7 @@ struct Sink {
     LevelDictionary levels;
     bool all_float8;  // target and features
     bool is_partial;  // groups that the run does not want come by
+    bool notes_times;
     Size row_bytes;
     Size payload_bytes;    // room for a row or what is wrong with it
     uint64 holdout_bound;  // of finite_row_hash; 0: no holdout by fraction
@@ -68,8 +73,9 @@ struct Sink {
     char* packed[2];   // training and held-out rows of a batch that passes through
     Size table_budget;
     ProcessSlot* slot;
-    bool reports;     // the run's own session
-    int64 last_time;  // of the rows read
+    bool reports;          // the run's own session
+    RowsAtTime last;       // of append_only: the rows with the last time ...
+    RowsAtTime met_again;  // ... and those that the version before had read
     uint32 rows_unreported;
     uint64 skipped_unreported;
 };
@@ -133,8 +139,10 @@ Sink* make_sink(MemoryContext aggregate_context, int64 run) {
     sink->spec = spec;
     sink->context = context;
     sink->reports = segment->pid == MyProcPid;
-    sink->last_time = PG_INT64_MIN;
     sink->is_partial = segment->is_partial;
+    sink->notes_times = segment->keeps_sums();
+    sink->last.time = PG_INT64_MIN;
+    sink->met_again.time = segment->met_again.time;
     sink->slot = process_slot(segment, Activity::scanning);
     key_codec_init(&sink->codec, spec);
     sink->readers =
@@ -179,12 +187,18 @@ void note_peak(Sink* sink) {
     }
 }
 
-void note_last_time(Sink* sink) {
-    uint64 last = pg_atomic_read_u64(&sink->segment->last_time);
-    while ((int64)last < sink->last_time &&
-           !pg_atomic_compare_exchange_u64(&sink->segment->last_time, &last,
-                                           (uint64)sink->last_time)) {
+void publish_times(Sink* sink) {
+    RunSegment* segment = sink->segment;
+    SpinLockAcquire(&segment->times_lock);
+    if (sink->last.time > segment->last.time) {
+        segment->last = sink->last;
+    } else if (sink->last.time == segment->last.time) {
+        segment->last.n += sink->last.n;
+        segment->last.checksum += sink->last.checksum;
     }
+    segment->met_again.n += sink->met_again.n;
+    segment->met_again.checksum += sink->met_again.checksum;
+    SpinLockRelease(&segment->times_lock);
 }
 
 int64 time_of(const RunSpec* spec, Datum value) {
@@ -214,7 +228,6 @@ RowState read_row(Sink* sink, const NullableDatum* values, double* row, int* bad
         time_is_null = values->isnull;
         const int64 time = time_is_null ? kNoTime : time_of(spec, values->value);
         memcpy(&row[p + 1], &time, sizeof time);
-        if (time > sink->last_time) sink->last_time = time;
         values++;
     }
     const NullableDatum* target = values++;
@@ -469,6 +482,25 @@ bool is_wanted(const RunSegment* segment, uint64 hash) {
     return low < segment->n_only && only[low] == hash;
 }
 
+void count_at_time(RowsAtTime* rows, uint64 row_hash, uint64 key_hash) {
+    rows->n++;
+    rows->checksum += core::detail::mix64(row_hash ^ key_hash);
+}
+
+// Of append_only; false when the version before has read the row.
+bool note_time(Sink* sink, const double* row, uint64 hash) {
+    int64 time;
+    memcpy(&time, &row[sink->table.time_at], sizeof time);
+    if (time == kNoTime) return true;
+    if (sink->segment->continues && time <= sink->met_again.time) {
+        count_at_time(&sink->met_again, row_checksum(&sink->table, row), hash);
+        return false;
+    }
+    if (time > sink->last.time) sink->last = {time, 0, 0};
+    if (time == sink->last.time) count_at_time(&sink->last, row_checksum(&sink->table, row), hash);
+    return true;
+}
+
 void add_row(Sink* sink, const NullableDatum* values) {
     const uint64 hash = key_encode(&sink->codec, values);
     const int bucket = bucket_of(hash, sink->segment->n_buckets);
@@ -485,6 +517,7 @@ void add_row(Sink* sink, const NullableDatum* values) {
     char* place = chunk_place(sink, bucket, sink->codec.length);
     auto* row = (double*)(place + sizeof(ChunkHeader) + sink->codec.length);
     const RowState state = read_row(sink, values + sink->codec.n_keys, row, &bad_column);
+    if (unlikely(sink->notes_times) && !note_time(sink, row, hash)) return;
     if (likely(state == RowState::usable))
         add_chunk(sink, bucket, place, hash, ChunkKind::rows, is_held_out(sink, row),
                   sink->row_bytes);
@@ -515,7 +548,7 @@ void finish_sink(Sink* sink, int64 rows) {
     }
     publish_counts(sink);
     note_peak(sink);
-    note_last_time(sink);
+    publish_times(sink);
     write_table(&sink->writer, &sink->table);
     group_table_free(&sink->table);
     chunk_writer_finish(&sink->writer);
