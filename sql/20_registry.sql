@@ -83,7 +83,8 @@ CREATE TABLE many_models.model_store (
     model         many_models.model NOT NULL,
     sums          bytea,
     comparison    double precision[],
-    compared_with bigint
+    compared_with bigint,
+    fingerprint   bytea
 ) PARTITION BY LIST (storage);
 -- Out of line, so that readers of models do not read them.
 ALTER TABLE many_models.model_store ALTER sums SET STORAGE EXTERNAL;
@@ -105,7 +106,8 @@ CREATE TABLE many_models.failure_store (
     attempt       integer NOT NULL DEFAULT 1,
     n_rows        bigint NOT NULL,
     seconds       real NOT NULL,
-    sums          bytea
+    sums          bytea,
+    fingerprint   bytea
 ) PARTITION BY LIST (storage);
 ALTER TABLE many_models.failure_store ALTER sums SET STORAGE EXTERNAL;
 CREATE TABLE many_models.failure_store_shared
@@ -144,9 +146,12 @@ COMMENT ON COLUMN many_models.model_store.comparison IS
     'on the rows held out: rmse, mae, mape, smape, r2, bias of the baseline (mean of the training split); then n_rows and the same of the model in production; then mean and standard deviation, by row, of squared error of production - candidate, and of absolute error; NULL: nothing was held out';
 COMMENT ON COLUMN many_models.model_store.compared_with IS
     'model_id of the model that was in production at training; NULL: none, or not comparable';
+COMMENT ON COLUMN many_models.model_store.fingerprint IS
+    'of all rows of the group that training read: number, last time, sum of hashes, 8 bytes each; by it refresh_many_models tells whether the group changed';
 COMMENT ON TABLE many_models.failure_store IS
     'groups without a model, by run; read it through the view failures';
 COMMENT ON COLUMN many_models.failure_store.sums IS 'as in model_store: the group may have enough rows later';
+COMMENT ON COLUMN many_models.failure_store.fingerprint IS 'as in model_store';
 COMMENT ON TABLE many_models.model_store_shared IS 'models of small runs';
 COMMENT ON TABLE many_models.failure_store_shared IS 'failures of small runs';
 COMMENT ON SEQUENCE many_models.run_id_seq IS 'ids of runs';
@@ -164,7 +169,7 @@ REVOKE ALL ON ALL TABLES IN SCHEMA many_models FROM PUBLIC;
 REVOKE ALL ON ALL SEQUENCES IN SCHEMA many_models FROM PUBLIC;
 GRANT USAGE ON SCHEMA many_models TO PUBLIC;
 GRANT SELECT ON many_models.model_sets, many_models.runs TO PUBLIC;
--- All but sums: those of a group of one row are that row.
+-- All but sums and fingerprints: those of a group of one row tell that row.
 GRANT SELECT (storage, run_id, model_id, key_hash, partition_key, n_rows, seconds, first_time, last_time, model, comparison, compared_with)
     ON many_models.model_store TO PUBLIC;
 GRANT SELECT (storage, run_id, partition_key, status, sqlstate, message, hint, attempt, n_rows, seconds)

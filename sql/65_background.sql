@@ -114,7 +114,7 @@ FROM (SELECT b.run_id, b.model_set, b.kind, b.run_by, b.version, b.requested_at,
 COMMENT ON VIEW many_models.background_runs IS
     'runs of start_training and start_scoring that the role may see, with their status now';
 COMMENT ON COLUMN many_models.background_runs.status IS
-    'queued, running, paused, interrupted (its process is gone: resume_run), succeeded, failed, cancelled';
+    'queued, running, paused, interrupted (its process is gone: resume_run), succeeded, failed (resume_run where buckets_done is given), cancelled';
 COMMENT ON COLUMN many_models.background_runs.starts IS 'how often a process began to work on it';
 COMMENT ON COLUMN many_models.background_runs.buckets_done IS
     'parts of the run whose results are stored: what resume_run need not do again';
@@ -157,7 +157,7 @@ COMMENT ON FUNCTION many_models.start_scoring(text, text, text, text[], integer,
 CREATE FUNCTION many_models.cancel_run(run_id bigint) RETURNS boolean
     AS 'MODULE_PATHNAME', 'many_cancel_run' LANGUAGE C VOLATILE PARALLEL UNSAFE;
 COMMENT ON FUNCTION many_models.cancel_run(bigint) IS
-    'ends a background run, or gives up a paused or interrupted one; nothing of it remains; false if it had ended';
+    'ends a background run, or gives up one that is paused, interrupted or failed halfway; nothing of it remains; false if it had ended';
 
 CREATE FUNCTION many_models.pause_run(run_id bigint) RETURNS boolean
     AS 'MODULE_PATHNAME', 'many_pause_run' LANGUAGE C VOLATILE PARALLEL UNSAFE;
@@ -167,7 +167,7 @@ COMMENT ON FUNCTION many_models.pause_run(bigint) IS
 CREATE FUNCTION many_models.resume_run(run_id bigint) RETURNS void
     AS 'MODULE_PATHNAME', 'many_resume_run' LANGUAGE C VOLATILE PARALLEL UNSAFE;
 COMMENT ON FUNCTION many_models.resume_run(bigint) IS
-    'lets a paused or interrupted background run go on, from the end of the transaction on';
+    'lets a background run go on that is paused, interrupted or failed halfway, from the end of the transaction on';
 
 CREATE FUNCTION many_models.wait_for_run(run_id bigint, timeout interval DEFAULT NULL) RETURNS text
     AS 'MODULE_PATHNAME', 'many_wait_for_run' LANGUAGE C VOLATILE PARALLEL UNSAFE;

@@ -12,7 +12,7 @@ namespace many::engine {
 namespace {
 
 constexpr uint32 kSumsMagic = 0x55534d4d;  // "MMSU"
-constexpr uint16 kSumsFormat = 1;
+constexpr uint16 kSumsFormat = 2;
 constexpr int kRowsPerFetch = 1000;
 
 constexpr const char* kBaseRows =
@@ -31,6 +31,8 @@ struct BaseSums {
     int64 without;  // groups that have no sums
     char* last_time;
     char* time_type;
+    char* last_rows;
+    char* last_checksum;
 };
 
 void read_base_sums(const Retraining* r, BaseSums* sums) {
@@ -40,7 +42,8 @@ void read_base_sums(const Retraining* r, BaseSums* sums) {
     bool is_null = false;
     registry::enter_registry(&rights);
     const int code = SPI_execute_with_args(
-        psprintf("SELECT b.*, r.details ->> 'last_time', r.details ->> 'time_type' "
+        psprintf("SELECT b.*, r.details ->> 'last_time', r.details ->> 'time_type', "
+                 "r.details ->> 'last_rows', r.details ->> 'last_checksum' "
                  "FROM (SELECT pg_catalog.count(*), pg_catalog.count(*) FILTER (WHERE b.sums IS "
                  "NULL) FROM %s) AS b, many_models.runs AS r "
                  "WHERE r.run_id OPERATOR(pg_catalog.=) $1",
@@ -55,6 +58,8 @@ void read_base_sums(const Retraining* r, BaseSums* sums) {
     sums->without = DatumGetInt64(SPI_getbinval(tuple, columns, 2, &is_null));
     sums->last_time = SPI_getvalue(tuple, columns, 3);
     sums->time_type = SPI_getvalue(tuple, columns, 4);
+    sums->last_rows = SPI_getvalue(tuple, columns, 5);
+    sums->last_checksum = SPI_getvalue(tuple, columns, 6);
 }
 
 // What a stored value becomes on its way into the exchange.
@@ -126,7 +131,7 @@ SumsWriter* make_sums_writer(const Retraining* r) {
     w->shape.moments_doubles = core::MomentLayout(plan->spec->n_features + 1).doubles();
     w->moments_bytes = w->shape.moments_doubles * (Size)w->shape.n_moments * sizeof(double);
     w->group.moments = (double*)palloc(w->moments_bytes);
-    segment->merges_sums = true;
+    segment->adds_stored = true;
     chunk_writer_init(&w->writer, segment, (int)pg_atomic_fetch_add_u32(&segment->n_processes, 1),
                       CurrentMemoryContext);
     return w;
@@ -154,7 +159,8 @@ bool plan_append(Retraining* r) {
     BaseSums sums;
     const char* type = format_type_extended(plan->spec->time_type, -1, FORMAT_TYPE_FORCE_QUALIFY);
     read_base_sums(r, &sums);
-    if (sums.last_time == nullptr || sums.time_type == nullptr || sums.without > 0) {
+    if (sums.last_time == nullptr || sums.time_type == nullptr || sums.last_rows == nullptr ||
+        sums.last_checksum == nullptr || sums.without > 0) {
         ereport(NOTICE,
                 (errmsg("all groups of model set \"%s\" are trained from the source",
                         r->base->arguments.model_set),
@@ -168,7 +174,13 @@ bool plan_append(Retraining* r) {
                                "were trained",
                                plan->arguments.time_column, type, sums.time_type),
                         errhint("Train all groups with many_models.train_many_models.")));
-    plan->newer_than = psprintf("%s::%s", quote_literal_cstr(sums.last_time), type);
+    const int guc_level = NewGUCNestLevel();
+    set_text_formats();
+    r->read_last.time = time_from_text(plan->spec, sums.last_time);
+    AtEOXact_GUC(true, guc_level);
+    r->read_last.n = strtoull(sums.last_rows, nullptr, 10);
+    r->read_last.checksum = strtoull(sums.last_checksum, nullptr, 10);
+    plan->read_from = psprintf("%s::%s", quote_literal_cstr(sums.last_time), type);
     r->read_after = sums.last_time;
     // The exchange will hold them too.
     r->run.stored_bytes =
@@ -176,6 +188,18 @@ bool plan_append(Retraining* r) {
                                            (Size)plan->spec->n_moments() +
                                        sizeof(StoredSums));
     return true;
+}
+
+bool is_continued(const Retraining* r) {
+    const RowsAtTime* met = &r->run.segment->met_again;
+    if (met->n == r->read_last.n && met->checksum == r->read_last.checksum) return true;
+    ereport(NOTICE,
+            (errmsg("all groups of model set \"%s\" are trained from the source",
+                    r->base->arguments.model_set),
+             errdetail("The rows with the time %s, up to which version %d has read, are not "
+                       "those that they were.",
+                       r->read_after, r->base->version)));
+    return false;
 }
 
 void merge_stored_sums(Retraining* r) {

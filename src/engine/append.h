@@ -8,7 +8,10 @@
 //
 // What a version needs to be continued: runs.details has last_time (no run that trained some groups
 // only, or went on after a pause, has: its groups have seen rows up to different times), and every
-// group has sums (an imported set has none). Otherwise all groups are trained from the source.
+// group has sums (an imported set has none). Rows that are not appended a refresh cannot see, but
+// those of the last time it reads once more: their number and the sum of their hashes must be as they
+// were, so that rows of that time that come late are noticed. Otherwise all groups are trained from
+// the source.
 #pragma once
 
 #include "engine/group_table.h"
@@ -28,13 +31,15 @@ struct StoredSums {
     int64 n_rows;
     GroupInfo info;
 };
-static_assert(sizeof(StoredSums) == 64);
+static_assert(sizeof(StoredSums) == 72);
 
 // Writes head and moments to `to`, which needs no alignment.
 void stored_sums_write(const RunSpec* spec, const Group* group, Size moments_bytes, char* to);
 
 // Whether the base can be continued: then sets what the scan needs. Otherwise says why in a NOTICE.
 bool plan_append(Retraining* r);
+// After the scan: whether the rows of the last time are those that the base has read.
+bool is_continued(const Retraining* r);
 // Between scan and fit: the stored sums of all groups of the base into the exchange.
 void merge_stored_sums(Retraining* r);
 

@@ -116,8 +116,8 @@ void score_in_background(const BackgroundRow* row) {
     end_step();
 }
 
-// What an error leaves: the reason in the row, nothing of the run. A run that was asked to pause
-// keeps what it has stored.
+// What an error leaves: the reason in the row, and of a training the results that are stored, with
+// which it can go on. A cancelled run leaves nothing. A run that was asked to pause has no error.
 void settle_error(const BackgroundRow* row, const ErrorData* error, Wish wish) {
     const bool interrupted = error->sqlerrcode == ERRCODE_QUERY_CANCELED;
     begin_step(row, "ending");
@@ -127,14 +127,16 @@ void settle_error(const BackgroundRow* row, const ErrorData* error, Wish wish) {
     } else if (interrupted && wish == Wish::pause) {
         write_status(row->run_id, "paused");
     } else {
+        const bool keeps = !interrupted && has_stored_results(now) && !results_refused();
         write_failure(row->run_id, interrupted ? "cancelled" : "failed", error);
-        drop_partial_results(row->run_id, row->model_set);
+        if (!keeps) drop_partial_results(row->run_id, row->model_set);
         registry::notify_event(
             "run_failed", row->model_set,
-            psprintf("\"run_id\": " INT64_FORMAT
-                     ", \"kind\": \"%s\", \"status\": \"%s\", \"sqlstate\": \"%s\"",
+            psprintf("\"run_id\": " INT64_FORMAT ", \"kind\": \"%s\", \"status\": \"%s\", "
+                     "\"sqlstate\": \"%s\", \"resumable\": %s",
                      row->run_id, row->scores ? "score" : "train",
-                     interrupted ? "cancelled" : "failed", unpack_sql_state(error->sqlerrcode)));
+                     interrupted ? "cancelled" : "failed", unpack_sql_state(error->sqlerrcode),
+                     keeps ? "true" : "false"));
     }
     end_step();
 }

@@ -2,9 +2,11 @@
 // would do, as the role that asked for it, with the settings of its session.
 //
 //   start_training ──► queued ──► running ──► succeeded | failed | cancelled
-//                        ▲           │
-//                        └─ paused ◄─┤ resume_run: the worker scans again, but for what is stored
+//                        ▲           │                       │
+//                        ├─ paused ◄─┤ resume_run: the worker scans again, but for what is stored
+//                        │           │                       │
 //                   (interrupted) ◄──┘ the process is gone; the row still says running
+//                        └─ failed, with results stored ◄────┘
 //
 // The row in background_store is written by the transaction that asks; the worker waits for its end
 // and leaves if it was undone. A training then goes on in transactions of its own:
@@ -36,6 +38,8 @@ void require_run_owner(const BackgroundRow* row);
 
 // The training itself, in the worker: transactions of its own. False: paused.
 bool train_in_background(BackgroundRow* row, RunSegment** segment);
+// After an error of it: whether the results as such were refused, so that none is worth keeping.
+bool results_refused();
 // Gives up the run's segment, and with it its temporary files, if it has one.
 void release_segment();
 

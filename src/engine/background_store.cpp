@@ -127,6 +127,12 @@ Datum text_or_null(const char* text, char* null) {
 
 }  // namespace
 
+bool has_stored_results(const BackgroundRow* row) {
+    for (int i = 0; i < row->n_buckets; i++)
+        if (row->buckets_done[i]) return true;
+    return false;
+}
+
 BackgroundRow* find_background_run(int64 run_id, bool lock) {
     Oid types[1] = {INT8OID};
     Datum values[1] = {Int64GetDatum(run_id)};
@@ -228,8 +234,9 @@ void write_status(int64 run_id, const char* status) {
         4, types, values, nullptr, false);
     if (queued)
         (void)execute_as_owner(
-            "UPDATE many_models.background_store SET starts = starts + 1 WHERE run_id = $1", 1,
-            types, values, nullptr, false);
+            "UPDATE many_models.background_store SET starts = starts + 1, sqlstate = NULL, "
+            "message = NULL, detail = NULL, hint = NULL WHERE run_id = $1",
+            1, types, values, nullptr, false);
 }
 
 void write_pid(int64 run_id, int pid) {
@@ -310,20 +317,28 @@ void drop_partial_results(int64 run_id, const char* model_set) {
         execute(psprintf("DROP TABLE IF EXISTS many_models.%s", own_partition(parent, run_id)));
     registry::leave_registry(&rights);
     (void)execute_as_owner(
+        "UPDATE many_models.background_store SET buckets_done = NULL, columns_read = NULL "
+        "WHERE model_set = $1 AND run_id = $2",
+        2, types, values, nullptr, false);
+    (void)execute_as_owner(
         "DELETE FROM many_models.model_sets AS s WHERE s.model_set = $1 AND s.latest_version = 0 "
         "AND NOT EXISTS (SELECT FROM many_models.runs AS r WHERE r.model_set = $1) "
         "AND NOT EXISTS (SELECT FROM many_models.background_store AS b WHERE b.model_set = $1 "
-        "AND b.run_id <> $2 AND b.status IN ('queued', 'running', 'paused'))",
+        "AND b.run_id <> $2 AND (b.status IN ('queued', 'running', 'paused') "
+        "OR (b.status = 'failed' AND b.buckets_done IS NOT NULL)))",
         2, types, values, nullptr, false);
 }
 
 int64 active_training(const char* model_set) {
     Oid types[1] = {TEXTOID};
     Datum values[1] = {CStringGetTextDatum(model_set)};
+    // As it is now, whatever the transaction's snapshot has.
+    PushActiveSnapshot(GetLatestSnapshot());
     const int n = execute_as_owner(
         "SELECT run_id FROM many_models.background_store WHERE model_set = $1 AND kind = 'train' "
         "AND status IN ('queued', 'running') ORDER BY run_id",
-        1, types, values, nullptr, false);
+        1, types, values, nullptr, true);
+    PopActiveSnapshot();
     SPITupleTable* runs = SPI_tuptable;
     for (int i = 0; i < n; i++) {
         bool is_null = false;
@@ -339,7 +354,8 @@ void drop_background_runs(const char* model_set) {
     Datum values[1] = {CStringGetTextDatum(model_set)};
     const int n = execute_as_owner(
         "SELECT run_id FROM many_models.background_store WHERE model_set = $1 "
-        "AND status IN ('queued', 'running', 'paused') FOR UPDATE",
+        "AND (status IN ('queued', 'running', 'paused') "
+        "OR (status = 'failed' AND buckets_done IS NOT NULL)) FOR UPDATE",
         1, types, values, nullptr, false);
     SPITupleTable* runs = SPI_tuptable;
     for (int i = 0; i < n; i++) {

@@ -33,6 +33,9 @@ struct BackgroundRow {
     bool* nullable_keys;
 };
 
+// Whether a bucket of a training is stored: the run can go on from there.
+bool has_stored_results(const BackgroundRow* row);
+
 // nullptr when there is none. With `lock` the row stays locked; otherwise read as it is now, not as
 // the transaction's snapshot has it.
 BackgroundRow* find_background_run(int64 run_id, bool lock);
@@ -55,7 +58,7 @@ void write_progress(const Run* run, const Collected* collected, int64 rows_skipp
 void write_success(int64 run_id, int version);
 void write_failure(int64 run_id, const char* status, const ErrorData* error);
 
-// Forgets what a run stored: its tables, and the model set if the run made it.
+// Forgets what a run stored: its tables, its progress, and the model set if the run made it.
 void drop_partial_results(int64 run_id, const char* model_set);
 // A training that goes on, of a set; 0: none. Its own transaction's too.
 int64 active_training(const char* model_set);

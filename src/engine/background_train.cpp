@@ -18,6 +18,7 @@ namespace many::engine {
 namespace {
 
 dsm_segment* held_segment = nullptr;
+bool too_many_failed = false;
 
 struct BackgroundTraining {
     BackgroundRow* row;
@@ -199,7 +200,9 @@ void publish(BackgroundTraining* t) {
     set_phase(run->segment, Phase::collecting);
     const registry::ModelSet* set = require_set(t, true);
     require_same_partition(set, &run->plan->arguments);
+    too_many_failed = true;
     check_failures(run->segment, run->plan->max_failed_fraction);
+    too_many_failed = false;
     run->version = set->latest_version + 1;
     const int64 groups = t->collected.trained + t->collected.failed + t->collected.skipped;
     const TimestampTz start = GetCurrentTimestamp();
@@ -233,6 +236,10 @@ void release_at_exit(int, Datum) {
 void release_segment() {
     if (held_segment != nullptr) dsm_detach(held_segment);
     held_segment = nullptr;
+}
+
+bool results_refused() {
+    return too_many_failed;
 }
 
 bool train_in_background(BackgroundRow* row, RunSegment** segment) {

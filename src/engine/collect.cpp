@@ -3,6 +3,7 @@
 #include "engine/collect.h"
 
 #include "engine/exchange.h"
+#include "engine/fingerprint.h"
 #include "engine/progress.h"
 #include "engine/results.h"
 #include "registry/key_text.h"
@@ -18,8 +19,8 @@ namespace {
 
 constexpr const char* kParents[] = {"model_store", "failure_store"};
 constexpr int kBatch = 500;  // tuples of one multi-insert
-constexpr int kModelColumns = 13;
-constexpr int kFailureColumns = 11;
+constexpr int kModelColumns = 14;
+constexpr int kFailureColumns = 12;
 
 // Where rows of one kind go: the shared partition one by one, an own one in batches.
 struct Target {
@@ -49,6 +50,10 @@ struct Collector {
     MemoryContext row_context;
     char* buffer;
     Size buffer_bytes;
+    const Carry* carry;
+    uint64* places;  // of unchanged groups
+    Size n_places;
+    Size place_capacity;
 };
 
 namespace {
@@ -180,6 +185,22 @@ char* time_text(const RunSpec* spec, int64 time) {
     return DatumGetCString(DirectFunctionCall1(output, value));
 }
 
+int64 time_from_text(const RunSpec* spec, char* text) {
+    const Datum type = ObjectIdGetDatum(spec->time_type);
+    const Datum any = Int32GetDatum(-1);
+    const Datum value = CStringGetDatum(text);
+    switch (spec->time_type) {
+        case DATEOID:
+            return DatumGetDateADT(DirectFunctionCall3(date_in, value, type, any));
+        case TIMESTAMPOID:
+            return DatumGetTimestamp(DirectFunctionCall3(timestamp_in, value, type, any));
+        case TIMESTAMPTZOID:
+            return DatumGetTimestampTz(DirectFunctionCall3(timestamptz_in, value, type, any));
+        default:
+            return DatumGetInt64(DirectFunctionCall1(int8in, value));
+    }
+}
+
 Datum comparison_array(const char* numbers, int n) {
     Datum elements[core::kComparisonNumbers];
     bool nulls[core::kComparisonNumbers];
@@ -197,6 +218,26 @@ Datum comparison_array(const char* numbers, int n) {
 }
 
 namespace {
+
+Datum fingerprint_datum(const Collector* c, const ResultHeader* header, bool* is_null) {
+    char bytes[kFingerprintBytes];
+    *is_null = !c->segment->keeps_fingerprints();
+    if (*is_null) return (Datum)0;
+    fingerprint_write(&header->fingerprint, bytes);
+    return bytes_datum(bytes, sizeof bytes, is_null);
+}
+
+void note_unchanged(Collector* c, uint64 place) {
+    if (c->n_places == c->place_capacity) {
+        const Size capacity = c->place_capacity == 0 ? 1024 : c->place_capacity * 2;
+        const Size bytes = capacity * sizeof(uint64);
+        c->places = c->places == nullptr
+                        ? (uint64*)MemoryContextAllocHuge(GetMemoryChunkContext(c), bytes)
+                        : (uint64*)repalloc_huge(c->places, bytes);
+        c->place_capacity = capacity;
+    }
+    c->places[c->n_places++] = place;
+}
 
 void put_model(Collector* c, const ResultHeader* header, Datum key, int64 hash, const char* model,
                const char* sums, const char* numbers) {
@@ -222,6 +263,7 @@ void put_model(Collector* c, const ResultHeader* header, Datum key, int64 hash, 
     if (header->numbers > 0) values[11] = comparison_array(numbers, header->numbers);
     nulls[12] = header->compared_with == 0;
     values[12] = Int64GetDatum(header->compared_with);
+    values[13] = fingerprint_datum(c, header, &nulls[13]);
     put_row(c, &c->models, values, nulls, kModelColumns);
 }
 
@@ -241,6 +283,7 @@ void put_failure(Collector* c, const ResultHeader* header, Datum key, const char
     values[8] = Int64GetDatum(header->n_rows);
     values[9] = Float4GetDatum(header->seconds);
     values[10] = bytes_datum(sums, header->sums_bytes, &nulls[10]);
+    values[11] = fingerprint_datum(c, header, &nulls[11]);
     put_row(c, &c->failures, values, nulls, kFailureColumns);
 }
 
@@ -251,6 +294,10 @@ void collect_record(Collector* c, const ResultHeader* header, const char* body) 
     const char* message = model + header->model_bytes;
     const char* hint = message + header->message_bytes;
     const char* sums = hint + header->hint_bytes;
+    if (header->kind == ResultKind::unchanged) {
+        note_unchanged(c, header->place);
+        return;
+    }
     MemoryContext old = MemoryContextSwitchTo(c->row_context);
     key_decode(&c->codec, body, values, nulls);
     Datum key = JsonbPGetDatum(registry::key_to_jsonb(c->columns, c->spec->n_keys, values, nulls));
@@ -366,13 +413,14 @@ void share_result_partitions(int64 storage) {
 }
 
 Collector* open_collector(RunSegment* segment, const TrainPlan* plan, ResultStorage storage,
-                          int64 ids) {
+                          int64 ids, const Carry* carry) {
     registry::RegistryRights rights;
     auto* c = (Collector*)palloc0(sizeof(Collector));
     const int n_keys = plan->spec->n_keys;
     c->segment = segment;
     c->spec = plan->spec;
     c->storage = storage;
+    c->carry = carry;
     c->collected.storage = storage == ResultStorage::shared ? 0 : segment->run_id;
     c->collected.nullable_keys = (bool*)palloc0(sizeof(bool) * (Size)(n_keys + 1));
     c->buffer_bytes = 64 * 1024;
@@ -431,6 +479,10 @@ void close_collector(Collector* c, Collected* collected) {
     registry::enter_registry(&rights);
     close_target(&c->models);
     close_target(&c->failures);
+    if (c->carry != nullptr) {
+        CommandCounterIncrement();
+        c->carry->carry(c->carry->argument, c->places, c->n_places, &c->collected);
+    }
     if (c->storage == ResultStorage::own) publish_result_partitions(c->collected.storage);
     registry::leave_registry(&rights);
     MemoryContextDelete(c->row_context);

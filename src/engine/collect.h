@@ -24,10 +24,17 @@ enum class ResultStorage : uint8 {
     begun,  // made before, published later: a run that commits in between
 };
 
+// What a refresh does with the groups that did not change, before the version's rows are published:
+// `places` of their rows in the version before. As the registry's owner.
+struct Carry {
+    void (*carry)(void* argument, const uint64* places, Size n, Collected* collected);
+    void* argument;
+};
+
 // `ids` model ids are taken at once: in parallel mode a sequence cannot be asked. Results beyond
 // them wait in a temporary file for close_collector.
 Collector* open_collector(RunSegment* segment, const TrainPlan* plan, ResultStorage storage,
-                          int64 ids);
+                          int64 ids, const Carry* carry = nullptr);
 void collect_result(Collector* collector, const ResultHeader* header, const char* body);
 // Results in the files of buckets first .. last - 1 (results_in_files).
 void collect_files(Collector* collector, int first, int last);
@@ -47,6 +54,7 @@ ResultSink* results_in_files(RunSegment* segment);
 
 // A time of the run in its column's type, under the settings of the session.
 char* time_text(const RunSpec* spec, int64 time);
+int64 time_from_text(const RunSpec* spec, char* text);
 // The numbers of a comparison (core/selection/rival.h) as float8[], NaN as NULL.
 Datum comparison_array(const char* numbers, int n);
 

@@ -30,10 +30,6 @@ void drop_run(int64 run_id, int64 storage) {
                          "OPERATOR(pg_catalog.=) " INT64_FORMAT,
                          parent, run_id));
     }
-    execute(
-        psprintf("DELETE FROM many_models.fingerprint_store WHERE run_id "
-                 "OPERATOR(pg_catalog.=) " INT64_FORMAT,
-                 run_id));
     execute(psprintf(
         "DELETE FROM many_models.runs WHERE run_id OPERATOR(pg_catalog.=) " INT64_FORMAT, run_id));
 }

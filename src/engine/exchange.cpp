@@ -142,7 +142,8 @@ void write_packed(ChunkWriter* writer, int bucket, bool held_out, const char* re
 void write_moments(ChunkWriter* writer, const GroupTable* table, const Group* group) {
     const Size bytes = table->moments_doubles * (Size)table->n_moments * sizeof(double);
     const ChunkHeader header = header_of(group->hash, group->key_length, ChunkKind::moments, 0);
-    const MomentsPrefix prefix = {group->first_time, group->last_time, group->n_rows};
+    const MomentsPrefix prefix = {group->first_time, group->last_time, group->n_rows,
+                                  group->checksum};
     append(writer, bucket_of(group->hash, writer->n_buckets), Stream::training,
            {Part{&header, sizeof header}, Part{group->key, group->key_length},
             Part{&prefix, sizeof prefix}, Part{group->moments, bytes}});
@@ -153,6 +154,13 @@ void write_info(ChunkWriter* writer, const Group* group) {
     append(writer, bucket_of(group->hash, writer->n_buckets), Stream::training,
            {Part{&header, sizeof header}, Part{group->key, group->key_length},
             Part{&group->info, sizeof group->info}});
+}
+
+void write_known(ChunkWriter* writer, uint64 hash, const char* key, uint32 key_length,
+                 const KnownGroup* known) {
+    const ChunkHeader header = header_of(hash, key_length, ChunkKind::known, 0);
+    append(writer, bucket_of(hash, writer->n_buckets), Stream::training,
+           {Part{&header, sizeof header}, Part{key, key_length}, Part{known, sizeof *known}});
 }
 
 void write_table(ChunkWriter* writer, GroupTable* table) {
@@ -229,6 +237,8 @@ Size chunk_payload_bytes(const ChunkSizes* sizes, const ChunkHeader* header) {
             return sizeof(MomentsPrefix) + sizes->moments;
         case ChunkKind::info:
             return sizeof(GroupInfo);
+        case ChunkKind::known:
+            return sizeof(KnownGroup);
     }
     elog(ERROR, "unexpected chunk kind %d in a temporary file of the run", (int)header->kind);
     return 0;

@@ -2,8 +2,9 @@
 //
 // A chunk is a header, a key image and a payload, all multiples of 8 bytes:
 //
-//   rows      n rows               moments   first time, last time, row count, the moments
+//   rows      n rows               moments   MomentsPrefix, the moments
 //   info      GroupInfo            packed    n records of key (key_pack) and row; no key image
+//   known     KnownGroup
 //
 // Every bucket has a training stream and (statistics exchange) a stream of held-out rows; the
 // training stream holds held-out rows too (`held_out`) where a bucket's rows pass through, and all of
@@ -18,7 +19,7 @@
 
 namespace many::engine {
 
-enum class ChunkKind : uint8 { rows = 1, moments = 2, info = 3, packed = 4 };
+enum class ChunkKind : uint8 { rows = 1, moments = 2, info = 3, packed = 4, known = 5 };
 
 struct ChunkHeader {
     uint64 hash;
@@ -35,6 +36,7 @@ struct MomentsPrefix {
     int64 first_time;
     int64 last_time;
     int64 n_rows;
+    uint64 checksum;
 };
 
 enum class Stream : uint8 { training = 0, holdout = 1 };
@@ -80,6 +82,8 @@ void write_packed(ChunkWriter* writer, int bucket, bool held_out, const char* re
                   Size record_bytes);
 void write_moments(ChunkWriter* writer, const GroupTable* table, const Group* group);
 void write_info(ChunkWriter* writer, const Group* group);
+void write_known(ChunkWriter* writer, uint64 hash, const char* key, uint32 key_length,
+                 const KnownGroup* known);
 // Writes the moments and infos that a sink's table holds, then resets the table.
 void write_table(ChunkWriter* writer, GroupTable* table);
 // Closes the files for writing and publishes the byte counts.

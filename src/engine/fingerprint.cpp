@@ -1,130 +1,161 @@
-// Fingerprints of groups: row count, last time, and a sum of row hashes that does not depend on the
-// order of the rows. Taken before the rows are read for training: rows that other transactions
-// commit in between make the next refresh train the group once more, never miss it.
 #include "pg/server.h"
 
-#include "engine/refresh.h"
+#include "engine/fingerprint.h"
 
+#include "engine/exchange.h"
 #include "registry/key_text.h"
 
 extern "C" {
-#include "catalog/indexing.h"
-#include "executor/tstoreReceiver.h"
-#include "utils/tuplestore.h"
+#include "port/pg_bswap.h"
 }
 
 namespace many::engine {
 
 namespace {
 
-char* fingerprint_query(const TrainPlan* plan) {
-    const TrainArguments* a = &plan->arguments;
-    StringInfoData query;
-    initStringInfo(&query);
-    appendStringInfoString(&query, "SELECT ");
-    for (int i = 0; i < a->n_keys; i++)
-        appendStringInfo(&query, "s.%s, ", quote_identifier(a->partition_by[i]));
-    if (a->time_column != nullptr)
-        appendStringInfo(&query, "pg_catalog.max(s.%s)::pg_catalog.text",
-                         quote_identifier(a->time_column));
-    else
-        appendStringInfoString(&query, "NULL::pg_catalog.text");
-    appendStringInfo(&query,
-                     ", pg_catalog.count(*), pg_catalog.sum(pg_catalog.hash_record_extended(ROW("
-                     "s.%s",
-                     quote_identifier(a->target));
-    for (int i = 0; i < plan->n_features; i++)
-        appendStringInfo(&query, ", s.%s", quote_identifier(plan->features[i]));
-    if (a->time_column != nullptr)
-        appendStringInfo(&query, ", s.%s", quote_identifier(a->time_column));
-    appendStringInfo(&query, "), 0)) FROM %s AS s", plan->source->from_clause);
-    for (int i = 0; i < a->n_keys; i++)
-        appendStringInfo(&query, "%s s.%s", i == 0 ? " GROUP BY" : ",",
-                         quote_identifier(a->partition_by[i]));
-    return query.data;
+constexpr int kRowsPerFetch = 1000;
+
+constexpr const char* kKnownRows =
+    "SELECT x.partition_key, x.fingerprint, x.ctid, false FROM many_models.model_store AS x "
+    "WHERE x.storage OPERATOR(pg_catalog.=) $2 AND x.run_id OPERATOR(pg_catalog.=) $1 "
+    "AND x.fingerprint IS NOT NULL UNION ALL "
+    "SELECT x.partition_key, x.fingerprint, x.ctid, true FROM many_models.failure_store AS x "
+    "WHERE x.storage OPERATOR(pg_catalog.=) $2 AND x.run_id OPERATOR(pg_catalog.=) $1 "
+    "AND x.fingerprint IS NOT NULL";
+
+// What is of another length is of no use: the group is trained.
+bool fingerprint_read(const struct varlena* value, Fingerprint* fingerprint) {
+    uint64 numbers[3];
+    if (VARSIZE_ANY_EXHDR(value) != kFingerprintBytes) return false;
+    memcpy(numbers, VARDATA_ANY(value), sizeof numbers);
+    fingerprint->n_rows = (int64)pg_ntoh64(numbers[0]);
+    fingerprint->last_time = (int64)pg_ntoh64(numbers[1]);
+    fingerprint->checksum = pg_ntoh64(numbers[2]);
+    return true;
 }
 
-// In parallel, as the caller.
-Tuplestorestate* run_query(const char* text, int workers, TupleDesc* columns) {
-    Tuplestorestate* rows = tuplestore_begin_heap(false, false, work_mem);
-    const MemoryContext caller = CurrentMemoryContext;
-    SPIExecuteOptions options = {};
-    options.read_only = true;
-    options.dest = CreateDestReceiver(DestTuplestore);
-    SetTuplestoreDestReceiverParams(options.dest, rows, caller, true, nullptr, nullptr);
-    pg::SourceGuard guard;
-    pg::enter_source(&guard);
-    PG_TRY();
-    {
-        char value[16];
-        pg_snprintf(value, sizeof value, "%d", workers - 1);
-        (void)set_config_option("max_parallel_workers_per_gather", value, PGC_USERSET,
-                                PGC_S_SESSION, GUC_ACTION_SAVE, true, 0, false);
-        // Times become text in one way, whatever the session's settings.
-        (void)set_config_option("DateStyle", "ISO, YMD", PGC_USERSET, PGC_S_SESSION,
-                                GUC_ACTION_SAVE, true, 0, false);
-        (void)set_config_option("TimeZone", "UTC", PGC_USERSET, PGC_S_SESSION, GUC_ACTION_SAVE,
-                                true, 0, false);
-        SPIPlanPtr plan = SPI_prepare_cursor(text, 0, nullptr, CURSOR_OPT_PARALLEL_OK);
-        if (plan == nullptr) elog(ERROR, "could not plan the fingerprints: %d", SPI_result);
-        auto* cached = linitial_node(CachedPlanSource, SPI_plan_get_plan_sources(plan));
-        *columns = CreateTupleDescCopy(cached->resultDesc);
-        const int code = SPI_execute_plan_extended(plan, &options);
-        if (code != SPI_OK_SELECT) elog(ERROR, "the fingerprints failed: %d", code);
-        SPI_freeplan(plan);
-    }
-    PG_CATCH();
-    {
-        XactReadOnly = guard.was_read_only;
-        PG_RE_THROW();
-    }
-    PG_END_TRY();
-    pg::leave_source(&guard);
-    return rows;
+struct KnownWriter {
+    int n_keys;
+    KeyCodec codec;
+    registry::KeyColumn* columns;
+    ChunkWriter writer;
+};
+
+KnownWriter* make_known_writer(const Retraining* r) {
+    const TrainPlan* plan = r->run.plan;
+    RunSegment* segment = r->run.segment;
+    auto* w = (KnownWriter*)palloc0(sizeof(KnownWriter));
+    w->n_keys = plan->spec->n_keys;
+    key_codec_init(&w->codec, plan->spec);
+    w->columns = (registry::KeyColumn*)palloc0(sizeof(registry::KeyColumn) * (Size)(w->n_keys + 1));
+    for (int i = 0; i < w->n_keys; i++)
+        registry::key_column_init(&w->columns[i], plan->arguments.partition_by[i],
+                                  plan->key_types[i], plan->spec->keys()[i].collation);
+    segment->adds_stored = true;
+    chunk_writer_init(&w->writer, segment, (int)pg_atomic_fetch_add_u32(&segment->n_processes, 1),
+                      CurrentMemoryContext);
+    return w;
+}
+
+void write_known_row(KnownWriter* w, HeapTuple row, TupleDesc columns) {
+    Datum values[kMaxKeys];
+    bool nulls[kMaxKeys];
+    NullableDatum image[kMaxKeys];
+    KnownGroup known;
+    bool is_null = false;
+    const Datum key = SPI_getbinval(row, columns, 1, &is_null);
+    const Datum fingerprint = SPI_getbinval(row, columns, 2, &is_null);
+    const Datum place = SPI_getbinval(row, columns, 3, &is_null);
+    const bool is_failure = DatumGetBool(SPI_getbinval(row, columns, 4, &is_null));
+    if (!fingerprint_read(PG_DETOAST_DATUM_PACKED(fingerprint), &known.then)) return;
+    known.place = place_of((ItemPointer)DatumGetPointer(place), is_failure);
+    registry::key_from_jsonb(w->columns, w->n_keys, DatumGetJsonbP(key), values, nulls);
+    for (int i = 0; i < w->n_keys; i++) image[i] = {values[i], nulls[i]};
+    const uint64 hash = key_encode(&w->codec, image);
+    write_known(&w->writer, hash, w->codec.image, w->codec.length, &known);
 }
 
 }  // namespace
 
-void store_fingerprints(Retraining* r) {
-    const TrainPlan* plan = r->run.plan;
-    const int n_keys = plan->spec->n_keys;
-    TupleDesc columns;
-    Tuplestorestate* rows = run_query(fingerprint_query(plan), r->workers, &columns);
-    auto* keys = (registry::KeyColumn*)palloc0(sizeof(registry::KeyColumn) * (Size)(n_keys + 1));
-    for (int i = 0; i < n_keys; i++)
-        registry::key_column_init(&keys[i], plan->arguments.partition_by[i], plan->key_types[i],
-                                  plan->spec->keys()[i].collation);
-    MemoryContext row_context = AllocSetContextCreate(
-        CurrentMemoryContext, "many_models fingerprint", ALLOCSET_DEFAULT_SIZES);
-    TupleTableSlot* slot = MakeSingleTupleTableSlot(columns, &TTSOpsMinimalTuple);
-    Relation store =
-        table_open(get_relname_relid("fingerprint_store", get_namespace_oid("many_models", false)),
-                   RowExclusiveLock);
-    CatalogIndexState indexes = CatalogOpenIndexes(store);
-    while (tuplestore_gettupleslot(rows, true, false, slot)) {
-        Datum values[5];
-        bool nulls[5] = {false};
-        CHECK_FOR_INTERRUPTS();
-        MemoryContext old = MemoryContextSwitchTo(row_context);
-        slot_getallattrs(slot);
-        values[0] = Int64GetDatum(r->run_id);
-        values[1] = JsonbPGetDatum(
-            registry::key_to_jsonb(keys, n_keys, slot->tts_values, slot->tts_isnull));
-        values[2] = slot->tts_values[n_keys + 1];
-        values[3] = slot->tts_values[n_keys];
-        nulls[3] = slot->tts_isnull[n_keys];
-        values[4] = slot->tts_values[n_keys + 2];
-        CatalogTupleInsertWithInfo(store, heap_form_tuple(RelationGetDescr(store), values, nulls),
-                                   indexes);
-        MemoryContextSwitchTo(old);
-        MemoryContextReset(row_context);
+void fingerprint_write(const Fingerprint* fingerprint, char* to) {
+    const uint64 numbers[3] = {pg_hton64((uint64)fingerprint->n_rows),
+                               pg_hton64((uint64)fingerprint->last_time),
+                               pg_hton64(fingerprint->checksum)};
+    static_assert(sizeof numbers == kFingerprintBytes);
+    memcpy(to, numbers, sizeof numbers);
+}
+
+uint64 place_of(const ItemPointerData* row, bool is_failure) {
+    return (uint64)ItemPointerGetBlockNumberNoCheck(row) << 17 |
+           (uint64)ItemPointerGetOffsetNumberNoCheck(row) << 1 | (is_failure ? 1 : 0);
+}
+
+Datum rows_at(const uint64* places, Size n, bool is_failure) {
+    auto* rows = (ItemPointerData*)MemoryContextAllocHuge(CurrentMemoryContext,
+                                                          sizeof(ItemPointerData) * (n + 1));
+    auto* elements = (Datum*)MemoryContextAllocHuge(CurrentMemoryContext, sizeof(Datum) * (n + 1));
+    int n_rows = 0;
+    for (Size i = 0; i < n; i++) {
+        if (((places[i] & 1) != 0) != is_failure) continue;
+        ItemPointerSet(&rows[n_rows], (BlockNumber)(places[i] >> 17),
+                       (OffsetNumber)(places[i] >> 1 & PG_UINT16_MAX));
+        elements[n_rows] = PointerGetDatum(&rows[n_rows]);
+        n_rows++;
     }
-    CatalogCloseIndexes(indexes);
-    table_close(store, NoLock);
-    ExecDropSingleTupleTableSlot(slot);
-    tuplestore_end(rows);
+    return PointerGetDatum(
+        construct_array(elements, n_rows, TIDOID, sizeof(ItemPointerData), false, TYPALIGN_SHORT));
+}
+
+int64 count_known_groups(const Retraining* r) {
+    Oid types[2] = {INT8OID, INT8OID};
+    Datum values[2] = {Int64GetDatum(r->base->run_id), Int64GetDatum(r->base->storage)};
+    registry::RegistryRights rights;
+    bool is_null = false;
+    registry::enter_registry(&rights);
+    const int code =
+        SPI_execute_with_args(psprintf("SELECT pg_catalog.count(*) FROM (%s) AS k", kKnownRows), 2,
+                              types, values, nullptr, true, 1);
+    registry::leave_registry(&rights);
+    if (code != SPI_OK_SELECT || SPI_processed != 1)
+        elog(ERROR, "could not read the registry: %d", code);
+    return DatumGetInt64(SPI_getbinval(SPI_tuptable->vals[0], SPI_tuptable->tupdesc, 1, &is_null));
+}
+
+void merge_known_groups(const Retraining* r) {
+    Oid types[2] = {INT8OID, INT8OID};
+    Datum values[2] = {Int64GetDatum(r->base->run_id), Int64GetDatum(r->base->storage)};
+    registry::RegistryRights rights;
+    KnownWriter* w = make_known_writer(r);
+    MemoryContext row_context =
+        AllocSetContextCreate(CurrentMemoryContext, "many_models known", ALLOCSET_DEFAULT_SIZES);
+    const int guc_level = NewGUCNestLevel();
+    for (const char* const* s : (const char* const[][2]){
+             {"DateStyle", "ISO, YMD"}, {"IntervalStyle", "postgres"}, {"TimeZone", "UTC"}})
+        (void)set_config_option(s[0], s[1], PGC_USERSET, PGC_S_SESSION, GUC_ACTION_SAVE, true, 0,
+                                false);
+    // Rights are checked when the cursor opens; what reads the keys then runs as the caller.
+    registry::enter_registry(&rights);
+    Portal rows =
+        SPI_cursor_open_with_args(nullptr, kKnownRows, 2, types, values, nullptr, true, 0);
+    registry::leave_registry(&rights);
+    for (;;) {
+        SPI_cursor_fetch(rows, true, kRowsPerFetch);
+        SPITupleTable* fetched = SPI_tuptable;
+        const uint64 n = SPI_processed;
+        for (uint64 i = 0; i < n; i++) {
+            CHECK_FOR_INTERRUPTS();
+            MemoryContext old = MemoryContextSwitchTo(row_context);
+            write_known_row(w, fetched->vals[i], fetched->tupdesc);
+            MemoryContextSwitchTo(old);
+            MemoryContextReset(row_context);
+        }
+        SPI_freetuptable(fetched);
+        if (n == 0) break;
+    }
+    SPI_cursor_close(rows);
+    AtEOXact_GUC(true, guc_level);
+    chunk_writer_finish(&w->writer);
     MemoryContextDelete(row_context);
-    CommandCounterIncrement();
 }
 
 }  // namespace many::engine

@@ -92,6 +92,7 @@ GroupFitInput fit_input(BucketWork* work, Group* group) {
 void merge_row(BucketWork* work, Group* group, const char* row) {
     GroupTable* table = &work->table;
     group->n_rows++;
+    group->checksum += row_checksum(table, (const double*)row);
     if (table->time_at >= 0) {
         int64 time;
         memcpy(&time, row + (Size)table->time_at * sizeof(double), sizeof time);
@@ -107,21 +108,38 @@ void merge_row(BucketWork* work, Group* group, const char* row) {
     }
 }
 
-// Adds moments or an info to the table.
+// Comes after the rows, which name the group.
+void merge_known(GroupTable* table, const ChunkHeader* header, const char* key,
+                 const char* payload) {
+    bool found = false;
+    Group* group = group_table_find(table, header->hash, key, header->key_length);
+    if (group == nullptr)
+        group = group_table_lookup(table, header->hash, key, header->key_length, &found);
+    group->known = (KnownGroup*)group_table_doubles(table, sizeof(KnownGroup) / sizeof(double));
+    memcpy(group->known, payload, sizeof(KnownGroup));
+}
+
+// Adds moments, an info or what was known of a group to the table.
 void merge_sums(BucketWork* work, const ChunkHeader* header, const char* key, const char* payload) {
     GroupTable* table = &work->table;
     bool found = false;
+    if (header->kind == ChunkKind::known) {
+        merge_known(table, header, key, payload);
+        return;
+    }
     Group* group = group_table_lookup(table, header->hash, key, header->key_length, &found);
     if (header->kind == ChunkKind::moments) {
         MomentsPrefix prefix;
         memcpy(&prefix, payload, sizeof prefix);
         group->n_rows += prefix.n_rows;
+        group->checksum += prefix.checksum;
         if (prefix.first_time < group->first_time) group->first_time = prefix.first_time;
         if (prefix.last_time > group->last_time) group->last_time = prefix.last_time;
         group_merge_moments(table, group, (const double*)(payload + sizeof prefix));
     } else {
         GroupInfo info;
         memcpy(&info, payload, sizeof info);
+        group->info.checksum += info.checksum;
         group->info.n_null += info.n_null;
         if (info.n_bad > 0)
             group_note_bad(group, info.bad_column, info.bad_is_null != 0, info.n_bad);
@@ -206,6 +224,8 @@ void hold_rows(BucketWork* work, Group* group, const double* rows, uint32 n) {
         session_add_comparison(work->session, group->state, rows, n, (Size)work->table.stride,
                                fit_input(work, group));
     group->n_rows += n;
+    for (uint32 i = 0; i < n; i++)
+        group->checksum += row_checksum(&work->table, rows + (Size)i * (Size)work->table.stride);
     for (uint32 i = 0; i < n && work->table.time_at >= 0; i++) {
         int64 time;
         memcpy(&time, &rows[(Size)i * (Size)work->table.stride + (Size)work->table.time_at],
@@ -287,6 +307,51 @@ void settle_lists(BucketWork* work, Group* group) {
     if (n > 0) hold_rows(work, group, work->gathered, n);
 }
 
+Fingerprint fingerprint_of(const Group* group) {
+    return {group->n_rows + group->info.n_null + group->info.n_bad, group->last_time,
+            group->checksum + group->info.checksum};
+}
+
+// The same while rows of the group are only listed.
+Fingerprint listed_fingerprint(const BucketWork* work, const Group* group) {
+    const GroupTable* table = &work->table;
+    Group sum = *group;
+    for (const uint32 head : group->list_head) {
+        for (uint32 i = head; i != 0; i = work->lists.next[i - 1]) {
+            const double* row = work->lists.rows[i - 1];
+            int64 time = kNoTime;
+            sum.n_rows++;
+            sum.checksum += row_checksum(table, row);
+            if (table->time_at >= 0) memcpy(&time, &row[table->time_at], sizeof time);
+            group_see_time(&sum, time);
+        }
+    }
+    return fingerprint_of(&sum);
+}
+
+bool has_vanished(const Group* group) {
+    return group->known != nullptr && fingerprint_of(group).n_rows == 0;
+}
+
+// Of a refresh: whether the group needs no fit, because it is as it was or has no rows any more.
+bool settle_known(BucketWork* work, const Group* group, Fingerprint now) {
+    if (group->known == nullptr) return false;
+    const Fingerprint* then = &group->known->then;
+    if (now.n_rows == 0) {
+        pg_atomic_fetch_add_u64(&work->segment->groups_vanished, 1);
+        return true;
+    }
+    if (now.n_rows != then->n_rows || now.checksum != then->checksum ||
+        now.last_time != then->last_time)
+        return false;
+    ResultHeader header = {};
+    header.kind = ResultKind::unchanged;
+    header.place = group->known->place;
+    work->results->put(work->results, &header, nullptr);
+    pg_atomic_fetch_add_u64(&work->segment->groups_unchanged, 1);
+    return true;
+}
+
 void append(char** to, const void* bytes, Size n) {
     if (n > 0) memcpy(*to, bytes, n);
     *to += n;
@@ -303,6 +368,7 @@ void put_result(BucketWork* work, const Group* group, const GroupOutcome* outcom
     header.first_time = group->first_time;
     header.last_time = group->last_time;
     header.has_window = group->first_time <= group->last_time;
+    header.fingerprint = fingerprint_of(group);
     header.seconds = (float4)outcome->seconds;
     header.sqlstate = outcome->sqlstate;
     header.kind = outcome->kind;
@@ -389,6 +455,11 @@ void fit_group(BucketWork* work, Group* group) {
     Incumbent* incumbent = has_incumbent(work, group) ? *incumbent_of(work, group) : nullptr;
     if (!table->folds_rows && work->incumbents != nullptr)
         incumbent = find_incumbent(work->incumbents, &work->codec, group->hash, group->key);
+    if (settle_known(work, group, fingerprint_of(group))) {
+        group_free_rows(table, group);
+        free_incumbent(incumbent);
+        return;
+    }
     // A run that only compares has no use for a group without one.
     if (work->segment->only_compares && incumbent == nullptr) {
         group_free_rows(table, group);
@@ -429,6 +500,8 @@ void prefetch_rows(const BucketWork* work, const Group* group) {
 
 // From its listed rows to its result, in sums that the next group uses again.
 void fit_listed_group(BucketWork* work, Group* group) {
+    if (group->known != nullptr && settle_known(work, group, listed_fingerprint(work, group)))
+        return;
     if (group->moments == nullptr) {
         memset(work->moments, 0, work->sizes.moments);
         group->moments = work->moments;
@@ -447,7 +520,8 @@ void fit_range(BucketWork* work, uint32 low, uint32 high, bool whole) {
         Group* group = group_at(table, i);
         CHECK_FOR_INTERRUPTS();
         if (whole) settle_lists(work, group);
-        if (group->n_train > 0 || group->moments == nullptr) group_fold(table, group);
+        if (group->n_train > 0 || (group->moments == nullptr && !has_vanished(group)))
+            group_fold(table, group);
     }
     if (has_holdout && !at_once) stream_holdout(work, Stream::holdout, low, high);
     if (has_holdout && !whole && work->held_in_training)

@@ -218,8 +218,8 @@ bool worth_workers(RunSegment* segment, double first_seconds) {
 
 }  // namespace
 
-void fit_and_collect(dsm_segment* mapped, const TrainPlan* plan, int workers, Collected* collected,
-                     FitSummary* summary) {
+bool fit_and_collect(dsm_segment* mapped, const TrainPlan* plan, int workers, Collected* collected,
+                     FitSummary* summary, const Carry* carry) {
     auto* segment = (RunSegment*)dsm_segment_address(mapped);
     const TimestampTz start = GetCurrentTimestamp();
     const int guc_level = NewGUCNestLevel();
@@ -228,7 +228,7 @@ void fit_and_collect(dsm_segment* mapped, const TrainPlan* plan, int workers, Co
     set_phase(segment, Phase::fitting);
     set_text_formats();
     summary->processes =
-        (int)pg_atomic_read_u32(&segment->n_processes) - (segment->merges_sums ? 1 : 0);
+        (int)pg_atomic_read_u32(&segment->n_processes) - (segment->adds_stored ? 1 : 0);
     if (summary->processes < 1) summary->processes = 1;
 
     BucketWork* work = fit_begin(segment, files);
@@ -238,8 +238,8 @@ void fit_and_collect(dsm_segment* mapped, const TrainPlan* plan, int workers, Co
                          first_groups * (uint64)segment->n_buckets > (uint64)kOwnPartitionGroups;
     if (at_once) {
         const uint64 expected = first_groups * (uint64)segment->n_buckets;
-        session.collector =
-            open_collector(segment, plan, ResultStorage::own, (int64)(expected + expected / 16));
+        session.collector = open_collector(segment, plan, ResultStorage::own,
+                                           (int64)(expected + expected / 16), carry);
         collect_files(session.collector, 0, 1);
         session.sink.put = put_in_registry;
         session.sink.idle = look_at_queues;
@@ -254,24 +254,31 @@ void fit_and_collect(dsm_segment* mapped, const TrainPlan* plan, int workers, Co
         }
     }
     fit_end(work);
-    check_failures(segment, plan->max_failed_fraction);
+    if (carry == nullptr) check_failures(segment, plan->max_failed_fraction);
     summary->fit_seconds = seconds_since(start);
+    const uint64 unchanged = pg_atomic_read_u64(&segment->groups_unchanged);
+    if (carry != nullptr && groups_done(segment) == 0 &&
+        pg_atomic_read_u64(&segment->groups_vanished) == 0) {
+        AtEOXact_GUC(true, guc_level);
+        return false;
+    }
 
     const TimestampTz collect_start = GetCurrentTimestamp();
     set_phase(segment, Phase::collecting);
     (void)process_slot(segment, Activity::inserting);
     if (!at_once) {
-        const bool many = (int64)groups_done(segment) > kOwnPartitionGroups;
-        session.collector =
-            open_collector(segment, plan, many ? ResultStorage::own : ResultStorage::shared, 0);
+        const bool many = (int64)(groups_done(segment) + unchanged) > kOwnPartitionGroups;
+        session.collector = open_collector(
+            segment, plan, many ? ResultStorage::own : ResultStorage::shared, 0, carry);
         collect_files(session.collector, 0, segment->n_buckets);
     }
-    if (groups_done(segment) < kLargeIndex)
+    if (groups_done(segment) + unchanged < kLargeIndex)
         (void)set_config_option("max_parallel_maintenance_workers", "0", PGC_USERSET, PGC_S_SESSION,
                                 GUC_ACTION_SAVE, true, 0, false);
     close_collector(session.collector, collected);
     AtEOXact_GUC(true, guc_level);
     summary->collect_seconds = seconds_since(collect_start);
+    return true;
 }
 
 void fit_slice(dsm_segment* mapped, const TrainPlan* plan, int workers, int from, int to,

@@ -13,9 +13,10 @@ struct FitSummary {
 };
 
 // Fits all buckets with up to `workers` processes and puts the results into the registry. Ends with
-// an error when more groups fail than max_failed_fraction allows.
-void fit_and_collect(dsm_segment* mapped, const TrainPlan* plan, int workers, Collected* collected,
-                     FitSummary* summary);
+// an error when more groups fail than max_failed_fraction allows. With `carry` (a refresh), which
+// checks that itself: false, and nothing written, when no group changed.
+bool fit_and_collect(dsm_segment* mapped, const TrainPlan* plan, int workers, Collected* collected,
+                     FitSummary* summary, const Carry* carry = nullptr);
 
 // A part of it, of a run that commits in between: fits the buckets [from, to) that are not done yet,
 // puts the results into partitions that were made before, adds to the summary.

@@ -309,6 +309,7 @@ void group_fold_rows(GroupTable* table, Group* group, const double* const* rows,
     if (group->moments == nullptr) make_moments(table, group);
     add_to_moments(table, group, rows, n, held_out);
     group->n_rows += n;
+    for (uint32 i = 0; i < n; i++) group->checksum += row_checksum(table, rows[i]);
     for (uint32 i = 0; i < n && table->time_at >= 0; i++) {
         int64 time;
         memcpy(&time, &rows[i][table->time_at], sizeof time);

@@ -10,16 +10,25 @@
 // C-shaped: no destructor, safe under longjmp.
 #pragma once
 
+#include "core/selection/split.h"
 #include "engine/key_image.h"
+#include "engine/results.h"
 
 namespace many::engine {
 
 // What happened in a group beside its usable rows.
 struct GroupInfo {
+    uint64 checksum;    // of these rows
     int64 n_null;       // rows left out for a NULL
     int64 n_bad;        // rows that make the group fail
     int32 bad_column;   // first such column: feature, or n_features for the target
     int32 bad_is_null;  // 1: NULL under null_policy error, 0: NaN or infinity
+};
+
+// A group of the version that a refresh starts from (fingerprint.h).
+struct KnownGroup {
+    Fingerprint then;
+    uint64 place;  // of its row in the registry
 };
 
 struct Group {
@@ -36,8 +45,10 @@ struct Group {
     double* train;     // fit phase: the block
     double* state;     // fit phase: holdout state
     int64 n_rows;      // usable rows seen
+    uint64 checksum;   // of these
     int64 first_time;
     int64 last_time;
+    KnownGroup* known;  // fit phase of a refresh: in the version before, or nullptr
     GroupInfo info;
 };
 
@@ -137,10 +148,18 @@ inline void group_see_time(Group* group, int64 time) {
     if (time > group->last_time) group->last_time = time;
 }
 
+static_assert(kMaxArguments + 2 < core::kBitwiseKeys);
+// Of rows that come to their group; equal rows count as often as they come.
+inline uint64 row_checksum(const GroupTable* table, const double* row) {
+    return core::bitwise_row_hash(row, (size_t)table->stride);
+}
+
 inline void group_note_bad(Group* group, int column, bool is_null, int64 n) {
     if (group->info.n_bad == 0 || column < group->info.bad_column) {
         group->info.bad_column = column;
         group->info.bad_is_null = is_null ? 1 : 0;
+    } else if (column == group->info.bad_column && is_null) {
+        group->info.bad_is_null = 1;  // of both, whatever came first
     }
     group->info.n_bad += n;
 }

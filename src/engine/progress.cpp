@@ -44,7 +44,8 @@ double seconds_since(TimestampTz start) {
 uint64 groups_done(RunSegment* segment) {
     return pg_atomic_read_u64(&segment->groups_trained) +
            pg_atomic_read_u64(&segment->groups_failed) +
-           pg_atomic_read_u64(&segment->groups_skipped);
+           pg_atomic_read_u64(&segment->groups_skipped) +
+           pg_atomic_read_u64(&segment->groups_unchanged);
 }
 
 // Seconds left in the phase, from what is done of it; negative: not known.

@@ -3,6 +3,8 @@
 #include "engine/refresh.h"
 
 #include "engine/append.h"
+#include "engine/carry.h"
+#include "engine/fingerprint.h"
 #include "engine/key_image.h"
 #include "engine/progress.h"
 #include "engine/set_view.h"
@@ -146,61 +148,6 @@ void only_groups(Run* run, Datum keys) {
 
 namespace {
 
-int64 execute_carry(const char* statement, Retraining* r) {
-    Oid types[4] = {INT8OID, INT8OID, JSONBARRAYOID, JSONBARRAYOID};
-    Datum values[4] = {Int64GetDatum(r->base->run_id), Int64GetDatum(r->base->storage), r->again,
-                       r->gone};
-    if (SPI_execute_with_args(statement, 4, types, values, nullptr, false, 0) < 0)
-        elog(ERROR, "could not carry models forward");
-    return (int64)SPI_processed;
-}
-
-// Of the base: all that was not trained again and is still there. Runs as the registry's owner.
-void carry_forward(Retraining* r) {
-    static const char* const kept =
-        "x.run_id = $1 AND x.storage = $2 "
-        "AND NOT EXISTS (SELECT FROM pg_catalog.unnest($3) AS k (key) WHERE k.key = "
-        "x.partition_key) "
-        "AND NOT EXISTS (SELECT FROM pg_catalog.unnest($4) AS k (key) WHERE k.key = "
-        "x.partition_key)";
-    const char* models = own_partition("model_store", r->run_id);
-    const char* failures = own_partition("failure_store", r->run_id);
-    r->carried = execute_carry(
-        psprintf("INSERT INTO many_models.%s (storage, run_id, model_id, key_hash, partition_key, "
-                 "n_rows, seconds, first_time, last_time, model, comparison, compared_with) "
-                 "SELECT " INT64_FORMAT ", " INT64_FORMAT
-                 ", pg_catalog.nextval('many_models.model_id_seq'), x.key_hash, x.partition_key, "
-                 "x.n_rows, x.seconds, x.first_time, x.last_time, x.model, x.comparison, "
-                 "x.compared_with "
-                 "FROM many_models.model_store AS x WHERE %s",
-                 models, r->run_id, r->run_id, kept),
-        r);
-    r->collected.trained += r->carried;
-    (void)execute_carry(
-        psprintf("UPDATE many_models.%s AS n SET attempt = x.attempt + 1 "
-                 "FROM many_models.failure_store AS x WHERE x.partition_key = n.partition_key "
-                 "AND x.run_id = $1 AND x.storage = $2 AND $3 IS NOT NULL AND $4 IS NOT NULL",
-                 failures),
-        r);
-    for (const char* status : {"failed", "skipped"}) {
-        const int64 n = execute_carry(
-            psprintf("INSERT INTO many_models.%s (storage, run_id, partition_key, status, "
-                     "sqlstate, message, hint, attempt, n_rows, seconds) "
-                     "SELECT " INT64_FORMAT ", " INT64_FORMAT
-                     ", x.partition_key, x.status, x.sqlstate, x.message, x.hint, x.attempt, "
-                     "x.n_rows, x.seconds FROM many_models.failure_store AS x "
-                     "WHERE x.status = '%s' AND %s",
-                     failures, r->run_id, r->run_id, status, kept),
-            r);
-        if (status[0] == 'f')
-            r->collected.failed += n;
-        else
-            r->collected.skipped += n;
-    }
-    for (int i = 0; i < r->run.plan->spec->n_keys; i++)
-        if (r->base->nullable_keys[i]) r->collected.nullable_keys[i] = true;
-}
-
 int length_of(Datum array) {
     ArrayType* a = DatumGetArrayTypeP(array);
     return ArrayGetNItems(ARR_NDIM(a), ARR_DIMS(a));
@@ -215,9 +162,8 @@ void describe(Retraining* r) {
     }
     r->run.more_details =
         psprintf(", \"base_run\": " INT64_FORMAT ", \"carried\": " INT64_FORMAT
-                 ", \"trained_again\": " UINT64_FORMAT ", \"vanished\": %d",
-                 r->base->run_id, r->carried, pg_atomic_read_u64(&r->run.segment->groups_trained),
-                 length_of(r->gone));
+                 ", \"trained_again\": " UINT64_FORMAT ", \"vanished\": " UINT64_FORMAT,
+                 r->base->run_id, r->carried, r->trained_again, r->vanished);
 }
 
 // jsonb[] of the first column of a query with two bigint parameters and one text.
@@ -246,7 +192,7 @@ Datum summary_of(FunctionCallInfo fcinfo, Retraining* r, MemoryContext caller, c
     if (get_call_result_type(fcinfo, nullptr, &descriptor) != TYPEFUNC_COMPOSITE)
         elog(ERROR, "run_summary expected");
     auto* elapsed = (Interval*)palloc0(sizeof(Interval));
-    if (trained) elapsed->time = r->finished - r->run.segment->started_at;
+    elapsed->time = r->elapsed;
     values[0] = Int64GetDatum(trained ? r->run_id : r->base->run_id);
     values[1] = CStringGetTextDatum(r->base->arguments.model_set);
     values[2] = Int32GetDatum(trained ? r->run.version : r->base->version);
@@ -255,30 +201,10 @@ Datum summary_of(FunctionCallInfo fcinfo, Retraining* r, MemoryContext caller, c
     values[5] = Int64GetDatum(r->collected.trained);
     values[6] = Int64GetDatum(r->collected.failed);
     values[7] = Int64GetDatum(r->collected.skipped);
-    values[8] = Int64GetDatum(trained ? (int64)pg_atomic_read_u64(&r->run.segment->rows_read) : 0);
+    values[8] = Int64GetDatum((int64)r->rows_read);
     values[9] = Int32GetDatum(r->run.fit.processes);
     values[10] = IntervalPGetDatum(elapsed);
     return HeapTupleGetDatum(heap_form_tuple(BlessTupleDesc(descriptor), values, nulls));
-}
-
-// Fingerprints belong to the latest version. `taken`: the run took them of all groups; otherwise
-// groups keep those they had, which at worst lets the next refresh train a group that had changed
-// before this run. `idle`: there was no run.
-void settle_fingerprints(const Retraining* r, bool taken, bool idle) {
-    Oid types[3] = {INT8OID, INT8OID, TEXTOID};
-    Datum values[3] = {Int64GetDatum(r->run_id), Int64GetDatum(r->base->run_id),
-                       CStringGetTextDatum(r->base->arguments.model_set)};
-    const char* statement =
-        idle ? "DELETE FROM many_models.fingerprint_store WHERE run_id = $1 AND $2 > 0 AND $3 <> ''"
-        : taken
-            ? "DELETE FROM many_models.fingerprint_store WHERE run_id <> $1 AND $2 > 0 AND run_id "
-              "IN (SELECT r.run_id FROM many_models.runs AS r WHERE r.model_set = $3)"
-            : "UPDATE many_models.fingerprint_store SET run_id = $1 WHERE run_id = $2 AND $3 <> ''";
-    registry::RegistryRights rights;
-    registry::enter_registry(&rights);
-    if (SPI_execute_with_args(statement, 3, types, values, nullptr, false, 0) < 0)
-        elog(ERROR, "could not write the registry");
-    registry::leave_registry(&rights);
 }
 
 int workers_argument(FunctionCallInfo fcinfo, int i) {
@@ -289,6 +215,22 @@ int workers_argument(FunctionCallInfo fcinfo, int i) {
     return workers;
 }
 
+// Versions are made while the set's row is locked, and dropped ones leave their number behind.
+bool has_newer_version(const BaseRun* base) {
+    Oid types[2] = {TEXTOID, INT4OID};
+    Datum values[2] = {CStringGetTextDatum(base->arguments.model_set),
+                       Int32GetDatum(base->version)};
+    PushActiveSnapshot(GetLatestSnapshot());
+    const int code = SPI_execute_with_args(
+        "SELECT FROM many_models.runs AS r WHERE r.model_set OPERATOR(pg_catalog.=) $1 "
+        "AND r.kind OPERATOR(pg_catalog.=) ANY (ARRAY['train', 'import']) "
+        "AND r.version OPERATOR(pg_catalog.>) $2",
+        2, types, values, nullptr, true, 1);
+    PopActiveSnapshot();
+    if (code != SPI_OK_SELECT) elog(ERROR, "could not read the registry: %d", code);
+    return SPI_processed > 0;
+}
+
 // The set's row locked, and the base still its latest version.
 void lock_set(Retraining* r) {
     const char* name = r->base->arguments.model_set;
@@ -297,7 +239,7 @@ void lock_set(Retraining* r) {
         ereport(ERROR, (errcode(ERRCODE_UNDEFINED_OBJECT),
                         errmsg("model set \"%s\" does not exist", name)));
     require_training_allowed(set, &r->base->arguments, set->n_features < 0);
-    if (set->latest_version != r->base->version)
+    if (set->latest_version != r->base->version && has_newer_version(r->base))
         ereport(ERROR,
                 (errcode(ERRCODE_OBJECT_NOT_IN_PREREQUISITE_STATE),
                  errmsg("run " INT64_FORMAT " made version %d of model set \"%s\", whose latest is "
@@ -319,8 +261,10 @@ void end_run(Run* run, ErrorContextCallback* context) {
 }
 
 void finish_retraining(Retraining* r, ErrorContextCallback* context) {
-    r->finished = GetCurrentTimestamp();
-    record_run(&r->run, &r->collected, r->finished);
+    const TimestampTz finished = GetCurrentTimestamp();
+    r->rows_read = pg_atomic_read_u64(&r->run.segment->rows_read);
+    r->elapsed = finished - r->run.segment->started_at;
+    record_run(&r->run, &r->collected, finished);
     create_set_view(r->run.plan);
     registry::announce_models_changed();
     end_run(&r->run, context);
@@ -339,35 +283,33 @@ void plan_retraining(Retraining* r) {
     plan->spec->budget_bytes = pg::memory_budget_bytes();
 }
 
-bool retrain(Retraining* r) {
+namespace {
+
+void scan(Retraining* r) {
     Run* run = &r->run;
-    ErrorContextCallback context;
-    registry::RegistryRights rights;
-    if (!r->all) only_groups(run, r->again);
     create_segment(run, r->base->arguments.model_set, r->run_id, r->workers);
-    context.callback = describe_run_in_errors;
-    context.arg = run;
-    context.previous = error_context_stack;
-    error_context_stack = &context;
+    run->segment->continues = r->read_after != nullptr;
+    run->segment->met_again.time = r->read_last.time;
     publish_run(dsm_segment_handle(run->mapped));
     const TimestampTz start = GetCurrentTimestamp();
     scan_source(run, r->workers);
     run->scan_seconds = seconds_between(start, GetCurrentTimestamp());
-    if (r->read_after != nullptr) {
-        if (pg_atomic_read_u64(&run->segment->rows_read) == 0) {
-            end_run(run, context.previous);
-            dsm_detach(run->mapped);
-            run->segment = nullptr;
-            return false;
-        }
-        merge_stored_sums(r);
-    }
-    if (run->plan->spec->append_only && r->all) {
-        fit_and_collect(run->mapped, run->plan, r->workers, &r->collected, &run->fit);
-        describe(r);
-        finish_retraining(r, context.previous);
-        return true;
-    }
+}
+
+// Ends a run that came to nothing new.
+bool leave_unchanged(Retraining* r, ErrorContextCallback* context) {
+    r->rows_read = pg_atomic_read_u64(&r->run.segment->rows_read);
+    r->elapsed = GetCurrentTimestamp() - r->run.segment->started_at;
+    end_run(&r->run, context);
+    dsm_detach(r->run.mapped);
+    r->run.segment = nullptr;
+    return false;
+}
+
+// The listed groups are fitted into tables of the run's own, where the others join them.
+void retrain_listed(Retraining* r) {
+    Run* run = &r->run;
+    registry::RegistryRights rights;
     registry::enter_registry(&rights);
     create_result_partitions(r->run_id);
     registry::leave_registry(&rights);
@@ -375,13 +317,7 @@ bool retrain(Retraining* r) {
               &run->fit);
     CommandCounterIncrement();
     registry::enter_registry(&rights);
-    if (!r->all) carry_forward(r);
-    describe(r);
-    // Of all groups of the version, the carried ones too.
-    pg_atomic_write_u64(&run->segment->groups_trained, (uint64)r->collected.trained);
-    pg_atomic_write_u64(&run->segment->groups_failed, (uint64)r->collected.failed);
-    pg_atomic_write_u64(&run->segment->groups_skipped, (uint64)r->collected.skipped);
-    check_failures(run->segment, run->plan->max_failed_fraction);
+    carry_all_others(r);
     if (r->collected.trained + r->collected.failed + r->collected.skipped > kOwnPartitionGroups) {
         publish_result_partitions(r->run_id);
     } else {
@@ -389,6 +325,45 @@ bool retrain(Retraining* r) {
         r->collected.storage = 0;
     }
     registry::leave_registry(&rights);
+}
+
+}  // namespace
+
+bool retrain(Retraining* r) {
+    Run* run = &r->run;
+    ErrorContextCallback context;
+    const Carry carry = {carry_unchanged, r};
+    if (!r->all) only_groups(run, r->again);
+    run->carries = r->compares;
+    if (r->compares)
+        run->stored_bytes = (double)count_known_groups(r) * (sizeof(KnownGroup) + 64.0);
+    context.callback = describe_run_in_errors;
+    context.arg = run;
+    context.previous = error_context_stack;
+    error_context_stack = &context;
+    scan(r);
+    if (r->read_after != nullptr && !is_continued(r)) {
+        end_run(run, &context);
+        dsm_detach(run->mapped);
+        run->segment = nullptr;
+        r->read_after = nullptr;
+        run->plan->read_from = nullptr;
+        run->stored_bytes = 0;
+        scan(r);
+    }
+    if (r->read_after != nullptr) {
+        if (pg_atomic_read_u64(&run->segment->rows_read) == 0)
+            return leave_unchanged(r, context.previous);
+        merge_stored_sums(r);
+    }
+    if (r->compares) merge_known_groups(r);
+    if (!r->all)
+        retrain_listed(r);
+    else if (!fit_and_collect(run->mapped, run->plan, r->workers, &r->collected, &run->fit,
+                              r->compares ? &carry : nullptr))
+        return leave_unchanged(r, context.previous);
+    if (r->all && !r->compares) count_trained(r);
+    describe(r);
     finish_retraining(r, context.previous);
     return true;
 }
@@ -421,8 +396,6 @@ Datum many_retrain_failed(PG_FUNCTION_ARGS) {
                         errmsg("training run " INT64_FORMAT " does not exist", run_id),
                         errhint("many_models.runs lists the runs of the sets you may use.")));
     engine::lock_set(&r);
-    r.gone = engine::keys_of("SELECT NULL::pg_catalog.jsonb WHERE false AND $1 > $2 AND $3 = ''", 0,
-                             0, "", true);
     r.again = engine::keys_of(
         psprintf("SELECT f.partition_key FROM many_models.failure_store AS f WHERE f.run_id = $1 "
                  "AND f.storage = $2 AND $3 <> ''%s",
@@ -436,7 +409,6 @@ Datum many_retrain_failed(PG_FUNCTION_ARGS) {
                  skipped_too ? 0 : errhint("include_skipped => true tries skipped groups too.")));
     r.run_id = many::registry::new_run_id();
     (void)engine::retrain(&r);
-    engine::settle_fingerprints(&r, false, false);
     const Datum summary = engine::summary_of(fcinfo, &r, caller, "succeeded");
     dsm_detach(r.run.mapped);
     SPI_finish();
@@ -468,41 +440,19 @@ Datum many_refresh_many_models(PG_FUNCTION_ARGS) {
     r.base = engine::read_base("r.run_id OPERATOR(pg_catalog.=) $1", INT8OID, Int64GetDatum(base));
     engine::lock_set(&r);
     r.run_id = registry::new_run_id();
-    const bool appends = changed && r.run.plan->spec->append_only;
-    if (appends) {
+    bool idle = false;
+    if (changed) {
+        const bool appends = r.run.plan->spec->append_only;
         r.all = true;
-        r.gone = engine::keys_of(
-            "SELECT NULL::pg_catalog.jsonb WHERE false AND $1 > $2 AND $3 = ''", 0, 0, "", true);
-        (void)engine::plan_append(&r);
-    } else if (changed) {
-        engine::store_fingerprints(&r);
-        const Datum known = engine::keys_of(
-            "SELECT f.partition_key FROM many_models.fingerprint_store AS f WHERE f.run_id = $1 "
-            "AND $2 = 0 AND $3 = '' LIMIT 1",
-            base, 0, "", true);
-        r.all = engine::length_of(known) == 0;
-        r.again = engine::keys_of(
-            "SELECT n.partition_key FROM many_models.fingerprint_store AS n "
-            "LEFT JOIN many_models.fingerprint_store AS o ON o.run_id = $1 "
-            "AND o.partition_key = n.partition_key WHERE n.run_id = $2 AND $3 = '' "
-            "AND (o.n_rows IS DISTINCT FROM n.n_rows OR o.checksum IS DISTINCT FROM n.checksum "
-            "OR o.last_time IS DISTINCT FROM n.last_time)",
-            base, r.run_id, "", true);
-        r.gone = engine::keys_of(
-            "SELECT o.partition_key FROM many_models.fingerprint_store AS o WHERE o.run_id = $1 "
-            "AND $3 = '' AND NOT EXISTS (SELECT FROM many_models.fingerprint_store AS n "
-            "WHERE n.run_id = $2 AND n.partition_key = o.partition_key)",
-            base, r.run_id, "", true);
+        r.compares = !appends;
+        if (appends) (void)engine::plan_append(&r);
     } else {
         r.again = engine::keys_of(
             "SELECT d.* FROM many_models.drifted_keys($3) AS d WHERE $1 OPERATOR(pg_catalog.=) $2",
             0, 0, name, false);
-        r.gone = engine::keys_of(
-            "SELECT NULL::pg_catalog.jsonb WHERE false AND $1 > $2 AND $3 = ''", 0, 0, "", true);
+        idle = engine::length_of(r.again) == 0;
     }
-    bool idle = !r.all && engine::length_of(r.again) == 0 && engine::length_of(r.gone) == 0;
     if (!idle) idle = !engine::retrain(&r);
-    engine::settle_fingerprints(&r, changed && !appends, idle);
     const Datum summary = engine::summary_of(fcinfo, &r, caller, idle ? "unchanged" : "succeeded");
     if (!idle) dsm_detach(r.run.mapped);
     SPI_finish();

@@ -5,8 +5,9 @@
 //   refresh_many_models    the groups whose rows changed (fingerprint.h), or those that drifted; all
 //                          groups of an append-only set (append.h)
 //
-// The scan reads the whole source, and the sink lets pass the groups whose hashes are listed. A
-// group is on one side or the other: what is trained again is not carried.
+// The scan reads the whole source. Where the groups are known before, the sink lets pass those whose
+// hashes are listed; which ones changed the fit phase finds out. A group is on one side or the other:
+// what is trained again is not carried.
 #pragma once
 
 #include "engine/train.h"
@@ -29,13 +30,17 @@ struct Retraining {
     Run run;
     int64 run_id;
     Datum again;             // jsonb[]: partition keys to train
-    Datum gone;              // jsonb[]: groups that are not in the source any more
     bool all;                // every group is trained
+    bool compares;           // ... that is not as it was
     const char* read_after;  // of an append-only set that is continued: see append.h
+    RowsAtTime read_last;    // by the base
     int workers;
     Collected collected;
     int64 carried;
-    TimestampTz finished;
+    uint64 trained_again;
+    uint64 vanished;
+    uint64 rows_read;
+    int64 elapsed;  // microseconds
 };
 
 // Restricts a planned run to the groups of a jsonb[] of partition keys.
@@ -43,10 +48,8 @@ void only_groups(Run* run, Datum keys);
 
 // Plans the base's definition on the source as it is; 42804 if its columns are not those of then.
 void plan_retraining(Retraining* r);
-// Trains, carries, records, publishes. False, and nothing done: there are no new rows to append.
+// Trains, carries, records, publishes. False, and nothing done: there are no new rows to append, or
+// no group changed.
 bool retrain(Retraining* r);
-
-// Fingerprints of all groups of the source, as the caller, stored for the run.
-void store_fingerprints(Retraining* r);
 
 }  // namespace many::engine

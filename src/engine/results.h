@@ -5,7 +5,15 @@
 
 namespace many::engine {
 
-enum class ResultKind : uint8 { trained = 0, failed = 1, skipped = 2 };
+// unchanged: of a refresh, a group whose model is carried forward; there is no body.
+enum class ResultKind : uint8 { trained = 0, failed = 1, skipped = 2, unchanged = 3 };
+
+// What a run has read of a group, to tell later whether it changed: see fingerprint.h.
+struct Fingerprint {
+    int64 n_rows;
+    int64 last_time;  // of usable rows; PG_INT64_MIN: none
+    uint64 checksum;
+};
 
 // Followed by the body: key image, model bytes, message, hint (no terminators), stored sums
 // (append.h), numbers of the comparison.
@@ -19,6 +27,8 @@ struct ResultHeader {
     int64 first_time;
     int64 last_time;
     int64 compared_with;  // 0: with nothing in production
+    Fingerprint fingerprint;
+    uint64 place;  // unchanged: of the group's row in the version before
     float4 seconds;
     int32 sqlstate;
     ResultKind kind;

@@ -142,33 +142,54 @@ bool pause(int64 run_id) {
     return false;
 }
 
+// A training that failed after results of it were stored.
+bool failed_halfway(const BackgroundRow* row) {
+    return strcmp(row->status, "failed") == 0 && !row->scores && row->n_buckets > 0;
+}
+
 bool cancel(int64 run_id) {
     const BackgroundRow* row = require_run(run_id, false);
     require_committed(row, "cancel_run");
-    if (has_ended(row->status)) return false;
-    if (run_has_process(run_id)) return tell(row, Wish::cancel);
-    row = require_run(run_id, true);  // nobody resumes it meanwhile
-    if (has_ended(row->status)) return false;
-    if (run_has_process(run_id)) return tell(row, Wish::cancel);
+    for (bool locked : {false, true}) {
+        if (locked) row = require_run(run_id, true);  // nobody resumes it meanwhile
+        if (has_ended(row->status)) {
+            if (!failed_halfway(row)) return false;
+        } else if (run_has_process(run_id)) {
+            return tell(row, Wish::cancel);
+        }
+    }
     write_status(run_id, "cancelled");
     drop_partial_results(run_id, row->model_set);
     return true;
+}
+
+// Said at once, not when the other transaction has ended.
+void require_no_start(const char* model_set) {
+    if (claim_start(model_set)) return;
+    ereport(ERROR, (errcode(ERRCODE_OBJECT_IN_USE),
+                    errmsg("a background training of model set \"%s\" is being started by another "
+                           "transaction",
+                           model_set),
+                    errhint("It begins when that transaction commits. See "
+                            "many_models.background_runs then.")));
 }
 
 void resume(int64 run_id) {
     BackgroundRow* row = require_run(run_id, true);
     require_committed(row, "resume_run");
     const char* status = background_status(run_id, row->status);
-    if (!is_one_of(status, "paused", "interrupted"))
+    if (!is_one_of(status, "paused", "interrupted") && !failed_halfway(row))
         ereport(ERROR, (errcode(ERRCODE_OBJECT_NOT_IN_PREREQUISITE_STATE),
                         errmsg("background run " INT64_FORMAT " is %s", run_id, status),
-                        errhint("Only a paused or an interrupted run can go on.")));
+                        errhint("A paused or interrupted run can go on, and a training that failed "
+                                "after results of it were stored.")));
     // It works as that role: who cannot become it may not make it work.
     if (!has_privs_of_role(GetUserId(), row->run_by))
         ereport(ERROR,
                 (errcode(ERRCODE_INSUFFICIENT_PRIVILEGE),
                  errmsg("must be role \"%s\", or a member of it, to resume its run " INT64_FORMAT,
                         GetUserNameFromId(row->run_by, true), run_id)));
+    if (!row->scores) require_no_start(row->model_set);
     if (!row->scores && set_is_training(row->model_set))
         ereport(ERROR, (errcode(ERRCODE_OBJECT_IN_USE),
                         errmsg("model set \"%s\" is being trained by another background run",
@@ -260,6 +281,7 @@ Datum many_start_training(PG_FUNCTION_ARGS) {
                                      : registry::find_model_set(arguments.model_set, false);
     engine::TrainPlan* plan = engine::plan_training(&arguments, stored);
     engine::refuse_temporary_tables(plan->source);
+    engine::require_no_start(plan->arguments.model_set);
     if (stored == nullptr) {
         stored = engine::claim_model_set(&plan->arguments);
         engine::require_training_allowed(stored, &plan->arguments);

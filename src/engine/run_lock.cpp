@@ -12,6 +12,7 @@ namespace {
 
 constexpr uint16 kRunSub = 0x4d52;       // "MR"
 constexpr uint16 kTrainingSub = 0x4d54;  // "MT"
+constexpr uint16 kStartSub = 0x4d53;     // "MS"
 
 LOCKTAG tag_of(uint64 id, uint16 sub) {
     LOCKTAG tag;
@@ -19,10 +20,10 @@ LOCKTAG tag_of(uint64 id, uint16 sub) {
     return tag;
 }
 
-LOCKTAG training_tag(const char* model_set) {
+LOCKTAG set_tag(const char* model_set, uint16 sub) {
     const Datum hash =
         hash_any_extended((const unsigned char*)model_set, (int)strlen(model_set), 0);
-    return tag_of(DatumGetUInt64(hash), kTrainingSub);
+    return tag_of(DatumGetUInt64(hash), sub);
 }
 
 bool is_held(const LOCKTAG* tag) {
@@ -39,7 +40,7 @@ void hold_run(int64 run_id) {
 }
 
 bool hold_training(const char* model_set) {
-    const LOCKTAG tag = training_tag(model_set);
+    const LOCKTAG tag = set_tag(model_set, kTrainingSub);
     for (int i = 0; i < 20; i++) {  // who only looks holds it for a moment
         if (LockAcquire(&tag, ExclusiveLock, true, true) != LOCKACQUIRE_NOT_AVAIL) return true;
         pg_usleep(5000);
@@ -52,9 +53,18 @@ bool run_has_process(int64 run_id) {
     return is_held(&tag);
 }
 
+bool claim_start(const char* model_set) {
+    const LOCKTAG tag = set_tag(model_set, kStartSub);
+    return LockAcquire(&tag, ExclusiveLock, false, true) != LOCKACQUIRE_NOT_AVAIL;
+}
+
 bool set_is_training(const char* model_set) {
-    const LOCKTAG tag = training_tag(model_set);
-    return is_held(&tag);
+    const LOCKTAG tag = set_tag(model_set, kTrainingSub);
+    for (int i = 0; i < 20; i++) {
+        if (!is_held(&tag)) return false;
+        pg_usleep(5000);
+    }
+    return true;
 }
 
 }  // namespace many::engine

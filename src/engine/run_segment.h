@@ -100,6 +100,13 @@ struct RunSpec {
     int n_moments() const { return append_only ? 2 : cv_folds > 0 ? cv_folds : 1; }
 };
 
+// The rows with one time: how many, and the sum of their hashes.
+struct RowsAtTime {
+    int64 time;
+    uint64 n;
+    uint64 checksum;
+};
+
 struct RunSegment {
     uint32 magic;
     uint32 layout;  // sizeof(RunSegment): guards against a library replaced during a run
@@ -117,7 +124,7 @@ struct RunSegment {
     uint32 spec_offset;
     bool bucket_done[kMaxBuckets];  // before the run went on: the sink drops their rows
     bool is_partial;                // only groups whose hashes are listed
-    bool merges_sums;               // one of the n_processes wrote stored sums (append.h)
+    bool adds_stored;               // one of the n_processes wrote what the version before has
     uint32 only_offset;
     uint64 n_only;
     uint32 incumbents_offset;  // 0: nothing in production to compare with
@@ -129,17 +136,24 @@ struct RunSegment {
     pg_atomic_uint32 n_processes;  // of the sink; numbers their files
     pg_atomic_uint32 next_bucket;  // of the fit phase
     pg_atomic_uint64 rows_read;
-    pg_atomic_uint64 last_time;     // int64: of all rows read, usable or not; PG_INT64_MIN: none
     pg_atomic_uint64 rows_skipped;  // for a NULL, under null_policy skip_row
     pg_atomic_uint64 bytes_exchanged;
     pg_atomic_uint64 groups_trained;
     pg_atomic_uint64 groups_failed;
     pg_atomic_uint64 groups_skipped;
+    pg_atomic_uint64 groups_unchanged;   // of a refresh: their models are carried forward
+    pg_atomic_uint64 groups_vanished;    // of a refresh: no row of theirs is left
     pg_atomic_uint64 peak_bytes;         // largest table of groups in any process
     pg_atomic_uint64 worker_cpu_us;      // see run_resources.h
     pg_atomic_uint64 worker_temp_bytes;  // of the fit phase's workers
     pg_atomic_uint32 rescans;            // buckets read more than once to stay within the budget
     pg_atomic_uint64 bucket_bytes[kMaxBuckets];
+
+    // Of append_only (append.h): the rows with the last time, usable or not; PG_INT64_MIN: none.
+    slock_t times_lock;
+    RowsAtTime last;
+    bool continues;        // rows of this time were read by the version before:
+    RowsAtTime met_again;  // they are counted only
 
     pg_atomic_uint32 n_slots;
     ProcessSlot slots[kMaxSlots];
@@ -148,6 +162,8 @@ struct RunSegment {
 
     // Whether the results keep the sums of their groups: of runs that read every row.
     bool keeps_sums() { return spec()->append_only && !is_partial; }
+    // Whether they keep fingerprints: of runs that read every row of their groups.
+    bool keeps_fingerprints() { return !spec()->append_only; }
     RunSpec* spec() { return (RunSpec*)((char*)this + spec_offset); }
     const uint64* only() const { return (const uint64*)((const char*)this + only_offset); }
 };

@@ -23,6 +23,10 @@
 #include "engine/wide_rows.h"
 #include "pg/settings.h"
 
+extern "C" {
+#include "storage/spin.h"
+}
+
 namespace many::engine {
 
 namespace {
@@ -58,6 +62,7 @@ struct Sink {
     LevelDictionary levels;
     bool all_float8;       // target and features
     bool is_partial;       // groups that the run does not want come by
+    bool notes_times;      // append_only
     RecordReader* record;  // of a wide set, or nullptr
     uint32 few_rows;       // of a group: the sums take more than so many rows
     Size row_bytes;
@@ -72,8 +77,9 @@ struct Sink {
     char* packed[2];   // training and held-out rows of a batch that passes through
     Size table_budget;
     ProcessSlot* slot;
-    bool reports;     // the run's own session
-    int64 last_time;  // of the rows read
+    bool reports;          // the run's own session
+    RowsAtTime last;       // of append_only: the rows with the last time ...
+    RowsAtTime met_again;  // ... and those that the version before had read
     uint32 rows_unreported;
     uint64 skipped_unreported;
 };
@@ -142,8 +148,10 @@ Sink* make_sink(MemoryContext aggregate_context, int64 run) {
     sink->spec = spec;
     sink->context = context;
     sink->reports = segment->pid == MyProcPid;
-    sink->last_time = PG_INT64_MIN;
     sink->is_partial = segment->is_partial;
+    sink->notes_times = segment->keeps_sums();
+    sink->last.time = PG_INT64_MIN;
+    sink->met_again.time = segment->met_again.time;
     sink->slot = process_slot(segment, Activity::scanning);
     key_codec_init(&sink->codec, spec);
     sink->readers =
@@ -193,12 +201,18 @@ void note_peak(Sink* sink) {
     }
 }
 
-void note_last_time(Sink* sink) {
-    uint64 last = pg_atomic_read_u64(&sink->segment->last_time);
-    while ((int64)last < sink->last_time &&
-           !pg_atomic_compare_exchange_u64(&sink->segment->last_time, &last,
-                                           (uint64)sink->last_time)) {
+void publish_times(Sink* sink) {
+    RunSegment* segment = sink->segment;
+    SpinLockAcquire(&segment->times_lock);
+    if (sink->last.time > segment->last.time) {
+        segment->last = sink->last;
+    } else if (sink->last.time == segment->last.time) {
+        segment->last.n += sink->last.n;
+        segment->last.checksum += sink->last.checksum;
     }
+    segment->met_again.n += sink->met_again.n;
+    segment->met_again.checksum += sink->met_again.checksum;
+    SpinLockRelease(&segment->times_lock);
 }
 
 int64 time_of(const RunSpec* spec, Datum value) {
@@ -228,7 +242,6 @@ RowState read_row(Sink* sink, const NullableDatum* values, double* row, int* bad
         time_is_null = values->isnull;
         const int64 time = time_is_null ? kNoTime : time_of(spec, values->value);
         memcpy(&row[p + 1], &time, sizeof time);
-        if (time > sink->last_time) sink->last_time = time;
         values++;
     }
     const NullableDatum* target = values++;
@@ -339,6 +352,7 @@ void prefetch_moments(const GroupTable* table, const Group* group) {
 void merge_info(Group* group, const char* payload) {
     GroupInfo info;
     memcpy(&info, payload, sizeof info);
+    group->info.checksum += info.checksum;
     group->info.n_null += info.n_null;
     if (info.n_bad > 0) group_note_bad(group, info.bad_column, info.bad_is_null != 0, info.n_bad);
 }
@@ -455,6 +469,8 @@ void add_chunk(Sink* sink, int bucket, char* place, uint64 hash, ChunkKind kind,
 
 void add_unusable(Sink* sink, int bucket, char* place, uint64 hash, RowState state, int column) {
     GroupInfo info = {};
+    char* payload = place + sizeof(ChunkHeader) + sink->codec.length;
+    info.checksum = row_checksum(&sink->table, (const double*)payload);
     if (state == RowState::has_null && sink->spec->null_policy != core::NullPolicy::error) {
         info.n_null = 1;
         sink->skipped_unreported++;
@@ -463,7 +479,7 @@ void add_unusable(Sink* sink, int bucket, char* place, uint64 hash, RowState sta
         info.bad_column = column;
         info.bad_is_null = state == RowState::has_null ? 1 : 0;
     }
-    memcpy(place + sizeof(ChunkHeader) + sink->codec.length, &info, sizeof info);
+    memcpy(payload, &info, sizeof info);
     add_chunk(sink, bucket, place, hash, ChunkKind::info, false, sizeof info);
 }
 
@@ -482,6 +498,25 @@ bool is_wanted(const RunSegment* segment, uint64 hash) {
     return low < segment->n_only && only[low] == hash;
 }
 
+void count_at_time(RowsAtTime* rows, uint64 row_hash, uint64 key_hash) {
+    rows->n++;
+    rows->checksum += core::detail::mix64(row_hash ^ key_hash);
+}
+
+// Of append_only; false when the version before has read the row.
+bool note_time(Sink* sink, const double* row, uint64 hash) {
+    int64 time;
+    memcpy(&time, &row[sink->table.time_at], sizeof time);
+    if (time == kNoTime) return true;
+    if (sink->segment->continues && time <= sink->met_again.time) {
+        count_at_time(&sink->met_again, row_checksum(&sink->table, row), hash);
+        return false;
+    }
+    if (time > sink->last.time) sink->last = {time, 0, 0};
+    if (time == sink->last.time) count_at_time(&sink->last, row_checksum(&sink->table, row), hash);
+    return true;
+}
+
 void add_row(Sink* sink, const NullableDatum* values) {
     const uint64 hash = key_encode(&sink->codec, values);
     const int bucket = bucket_of(hash, sink->segment->n_buckets);
@@ -498,6 +533,7 @@ void add_row(Sink* sink, const NullableDatum* values) {
     char* place = chunk_place(sink, bucket, sink->codec.length);
     auto* row = (double*)(place + sizeof(ChunkHeader) + sink->codec.length);
     const RowState state = read_row(sink, values + sink->codec.n_keys, row, &bad_column);
+    if (unlikely(sink->notes_times) && !note_time(sink, row, hash)) return;
     if (likely(state == RowState::usable))
         add_chunk(sink, bucket, place, hash, ChunkKind::rows, is_held_out(sink, row),
                   sink->row_bytes);
@@ -528,7 +564,7 @@ void finish_sink(Sink* sink, int64 rows) {
     }
     publish_counts(sink);
     note_peak(sink);
-    note_last_time(sink);
+    publish_times(sink);
     write_table(&sink->writer, &sink->table);
     group_table_free(&sink->table);
     chunk_writer_finish(&sink->writer);

@@ -17,6 +17,7 @@ extern "C" {
 #include "optimizer/cost.h"
 #include "optimizer/optimizer.h"
 #include "port/pg_crc32c.h"
+#include "storage/spin.h"
 #include "tcop/utility.h"
 #include "utils/plancache.h"
 }
@@ -108,9 +109,11 @@ void create_segment(Run* run, const char* model_set, int64 run_id, int workers) 
     for (auto* counter :
          {&segment->rows_read, &segment->rows_skipped, &segment->bytes_exchanged,
           &segment->groups_trained, &segment->groups_failed, &segment->groups_skipped,
-          &segment->peak_bytes, &segment->worker_cpu_us, &segment->worker_temp_bytes})
+          &segment->groups_unchanged, &segment->groups_vanished, &segment->peak_bytes,
+          &segment->worker_cpu_us, &segment->worker_temp_bytes})
         pg_atomic_init_u64(counter, 0);
-    pg_atomic_init_u64(&segment->last_time, (uint64)PG_INT64_MIN);
+    SpinLockInit(&segment->times_lock);
+    segment->last.time = PG_INT64_MIN;
     for (auto& bytes : segment->bucket_bytes) pg_atomic_init_u64(&bytes, 0);
     pg_atomic_init_u32(&segment->phase, (uint32)Phase::starting);
     pg_atomic_init_u32(&segment->wish, 0);
@@ -174,7 +177,7 @@ void scan_source(Run* run, int workers) {
     }
     PG_END_TRY();
     pg::leave_source(&guard);
-    if (pg_atomic_read_u64(&run->segment->rows_read) == 0 && run->plan->newer_than == nullptr)
+    if (pg_atomic_read_u64(&run->segment->rows_read) == 0 && run->plan->read_from == nullptr)
         ereport(ERROR, (errcode(ERRCODE_NO_DATA_FOUND), errmsg("the source returned no rows"),
                         errhint("Row-level security and the query's own conditions decide which "
                                 "rows a run sees.")));
@@ -267,12 +270,16 @@ ArrayType* collation_names(const KeySpec* keys, int n) {
 // Up to where the run has read, if its version can be continued from there (append.h).
 void append_last_time(const Run* run, StringInfo json) {
     RunSpec* spec = run->plan->spec;
-    const auto last = (int64)pg_atomic_read_u64(&run->segment->last_time);
-    if (!run->segment->keeps_sums() || run->fixed_buckets > 0 || last == PG_INT64_MIN) return;
+    const RowsAtTime last = run->segment->last;
+    if (!run->segment->keeps_sums() || run->fixed_buckets > 0 || last.time == PG_INT64_MIN) return;
     const int guc_level = NewGUCNestLevel();
     set_text_formats();
-    appendStringInfo(json, ", \"last_time\": \"%s\", \"time_type\": \"%s\"", time_text(spec, last),
-                     format_type_extended(spec->time_type, -1, FORMAT_TYPE_FORCE_QUALIFY));
+    appendStringInfo(json,
+                     ", \"last_time\": \"%s\", \"time_type\": \"%s\", \"last_rows\": " UINT64_FORMAT
+                     ", \"last_checksum\": \"" UINT64_FORMAT "\"",
+                     time_text(spec, last.time),
+                     format_type_extended(spec->time_type, -1, FORMAT_TYPE_FORCE_QUALIFY), last.n,
+                     last.checksum);
     AtEOXact_GUC(true, guc_level);
 }
 
@@ -282,7 +289,7 @@ Datum run_details(const Run* run) {
     initStringInfo(&json);
     auto* mutable_segment = (RunSegment*)segment;
     // Whether every group was compared with this production, and no other.
-    const bool all = !run->is_partial && run->fixed_buckets == 0;
+    const bool all = !run->is_partial && !run->carries && run->fixed_buckets == 0;
     appendStringInfo(&json,
                      "{\"exchange\": \"%s\", \"scan_seconds\": %.6f, \"fit_seconds\": %.6f, "
                      "\"collect_seconds\": %.6f, \"exchanged_bytes\": " UINT64_FORMAT

@@ -18,7 +18,8 @@ struct Run {
     bool is_partial;    // only the groups with these hashes (key_encode), sorted
     const uint64* only;
     uint64 n_only;
-    double stored_bytes;       // sums that will join the exchange after the scan
+    bool carries;              // groups that did not change have no result of their own
+    double stored_bytes;       // of the version before, that will join the exchange after the scan
     const char* more_details;  // ", \"key\": value ..." for runs.details; nullptr: none
     double scan_seconds;
     FitSummary fit;

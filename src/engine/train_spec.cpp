@@ -407,9 +407,9 @@ char* sink_query(const TrainPlan* plan, int64 run) {
     for (int i = 0; i < plan->n_features; i++)
         appendStringInfo(&query, ", s.%s", quote_identifier(plan->features[i]));
     appendStringInfo(&query, "%s) FROM %s AS s", wide ? ")" : "", plan->source->from_clause);
-    if (plan->newer_than != nullptr)
-        appendStringInfo(&query, " WHERE s.%s OPERATOR(pg_catalog.>) %s",
-                         quote_identifier(a->time_column), plan->newer_than);
+    if (plan->read_from != nullptr)
+        appendStringInfo(&query, " WHERE s.%s OPERATOR(pg_catalog.>=) %s",
+                         quote_identifier(a->time_column), plan->read_from);
     return query.data;
 }
 

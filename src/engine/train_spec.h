@@ -35,7 +35,7 @@ struct TrainPlan {
     pg::LearnerOptions learner;
     RunSpec* spec;
     double max_failed_fraction;
-    const char* newer_than;  // the scan reads rows with a later time only: a typed constant
+    const char* read_from;  // the scan reads rows from this time on only: a typed constant
 };
 
 // Raises 42501 unless the current role may train the set. Who is not its owner trains it as it is

@@ -186,9 +186,9 @@ void require_distinct_groups(const ImportRun* run) {
     // Equal keys have equal texts and hashes, where texts are canonical.
     if (canonical) appendStringInfoString(&groups, ", m.partition_key");
     for (int i = 0; i < h->n_keys && !canonical; ++i) {
-        appendStringInfo(&groups, ", (m.partition_key OPERATOR(pg_catalog.->>) %s)::%s",
-                         quote_literal_cstr(h->keys[i].name),
-                         format_type_extended(h->keys[i].base_type, -1, FORMAT_TYPE_FORCE_QUALIFY));
+        appendStringInfo(
+            &groups, ", %s",
+            registry::key_value_sql("m.partition_key", h->keys[i].name, h->keys[i].base_type));
         if (OidIsValid(h->keys[i].collation))
             appendStringInfo(&groups, " COLLATE %s", h->key_collations[i]);
     }

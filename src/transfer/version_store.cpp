@@ -16,8 +16,8 @@ namespace {
 
 constexpr int kBatch = 500;                    // rows of one multi-insert
 constexpr Size kBatchBytes = 4 * 1024 * 1024;  // or so many bytes of models
-constexpr int kModelColumns = 13;
-constexpr int kFailureColumns = 11;
+constexpr int kModelColumns = 14;
+constexpr int kFailureColumns = 12;
 
 struct Target {
     Relation relation;
@@ -121,8 +121,8 @@ MemoryContext store_row_context(VersionStore* store) {
 void store_model(VersionStore* store, const StoredModel* model) {
     MemoryContext old = MemoryContextSwitchTo(store->row_context);
     bool nulls[kModelColumns] = {false};
-    // Sums and comparison stay behind: a refresh of an imported version trains anew.
-    nulls[10] = nulls[11] = nulls[12] = true;
+    // Sums, comparison and fingerprint stay behind: a refresh of an imported version trains anew.
+    nulls[10] = nulls[11] = nulls[12] = nulls[13] = true;
     Datum values[kModelColumns] = {
         Int64GetDatum(store->storage),
         Int64GetDatum(store->run_id),
@@ -142,7 +142,7 @@ void store_model(VersionStore* store, const StoredModel* model) {
 void store_failure(VersionStore* store, const StoredFailure* failure) {
     MemoryContext old = MemoryContextSwitchTo(store->row_context);
     bool nulls[kFailureColumns] = {false};
-    nulls[10] = true;
+    nulls[10] = nulls[11] = true;
     Datum values[kFailureColumns] = {
         Int64GetDatum(store->storage),          Int64GetDatum(store->run_id),
         JsonbPGetDatum(failure->key),           CStringGetTextDatum(failure->status),

@@ -262,10 +262,10 @@ sub fingerprint
 {
 	my ($run) = @_;
 	return qq{SELECT md5(pg_catalog.string_agg(t, E'\\n' ORDER BY t COLLATE "C")) FROM (
-		SELECT pg_catalog.concat_ws('|', partition_key, n_rows, first_time, last_time, key_hash, model)
+		SELECT pg_catalog.concat_ws('|', partition_key, n_rows, first_time, last_time, key_hash, model, fingerprint)
 		FROM many_models.model_store WHERE run_id = $run
 		UNION ALL
-		SELECT pg_catalog.concat_ws('|', partition_key, status, sqlstate, message, hint, n_rows)
+		SELECT pg_catalog.concat_ws('|', partition_key, status, sqlstate, message, hint, n_rows, fingerprint)
 		FROM many_models.failure_store WHERE run_id = $run) AS f (t)};
 }
 

@@ -164,6 +164,10 @@ SELECT many_models.grant_model_set('demand', 'mm_trainer', 'train');
 SET ROLE mm_trainer;
 SELECT version, trained FROM many_models.train_many_models('demand');
 SELECT version, trained FROM many_models.train_many_models('demand', 'shop.sold', '{store,product}', 'units', '{price}', 'linear_regression', tags => '{"a": 1}', workers => 1);
+-- As if the source had changed.
+RESET ROLE;
+UPDATE many_models.model_store SET fingerprint = NULL;
+SET ROLE mm_trainer;
 SELECT version, status FROM many_models.refresh_many_models('demand');
 SELECT version, status FROM many_models.refresh_many_models('demand');
 SELECT version, skipped FROM many_models.retrain_failed((SELECT max(run_id) FROM many_models.runs WHERE kind = 'train'), true);

@@ -11,9 +11,9 @@ SELECT count(*) FROM bg_models;
 -- The stored definition, features found by themselves.
 SELECT many_models.start_training('bg') AS run \gset
 SELECT many_models.wait_for_run(:run, '1 hour');
-SELECT many_models.start_training('auto', 't', '{g}', 'y') AS run \gset
+SELECT many_models.start_training('bg auto', 't', '{g}', 'y') AS run \gset
 SELECT many_models.wait_for_run(:run);
-SELECT s.features AS defined, r.features FROM many_models.model_sets AS s JOIN many_models.runs AS r USING (model_set) WHERE model_set = 'auto';
+SELECT s.features AS defined, r.features FROM many_models.model_sets AS s JOIN many_models.runs AS r USING (model_set) WHERE model_set = 'bg auto';
 SELECT many_models.start_scoring('bg', version => 1) AS run \gset
 SELECT many_models.wait_for_run(:run);
 SELECT count(*), count(prediction), min(model_version) FROM bg_predictions WHERE run_id = :run;
@@ -53,6 +53,6 @@ SELECT many_models.start_training('temp', 'SELECT t.* FROM t JOIN temporary USIN
 SELECT many_models.start_scoring('bg', 'SELECT * FROM temporary');
 SELECT count(*) FROM many_models.background_runs WHERE status IN ('queued', 'running', 'interrupted', 'paused');
 -- Dropping a set takes what its runs left with it.
-SELECT many_models.drop_models('bg'), many_models.drop_models('auto');
-SELECT count(*) FROM many_models.background_runs WHERE model_set IN ('bg', 'auto');
+SELECT many_models.drop_models('bg'), many_models.drop_models('bg auto');
+SELECT count(*) FROM many_models.background_runs WHERE model_set IN ('bg', 'bg auto');
 DROP SCHEMA background CASCADE;

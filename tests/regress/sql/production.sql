@@ -230,7 +230,7 @@ SELECT many_models.predict('t', '{"g": 1}', '{"a": 2}')::int;
 SELECT trained FROM many_models.train_many_models('n', 'typed', '{g}', 'y', '{a}');
 SELECT many_models.set_pipeline('n', '{"train": {}, "promote": {"rule": "production IS NULL OR candidate.rmse <= production.rmse + 1e-9"}, "score": {"into_table": "test_production.n_scores"}}');
 SELECT step, detail -> 0 ->> 'promoted' AS promoted, detail -> 0 ->> 'trained' AS trained FROM many_models.run_pipeline('n');
-SELECT trained FROM many_models.refresh_many_models('n');
+SELECT trained FROM many_models.train_many_models('n');
 UPDATE typed SET y = y + 1 WHERE g = 0;
 SELECT status, trained FROM many_models.refresh_many_models('n');
 SELECT summary(many_models.promote_models('n', rule => 'production.rmse > 0.5'));

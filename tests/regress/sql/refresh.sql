@@ -30,11 +30,12 @@ SELECT round(many_models.predict('sales', '{"shop": null, "product": null}', '{"
 SELECT version, trained, failed, skipped FROM many_models.retrain_failed(:v2_second, include_skipped => true);
 SELECT partition_key, status, attempt FROM many_models.failures WHERE model_set = 'sales' AND version = 3;
 
--- The first refresh has no fingerprints to compare with: all groups. The second: nothing changed.
-SELECT version, status, trained, skipped FROM many_models.refresh_many_models('sales');
+-- A refresh knows from the trainings what each group was: the one that changed. The second: nothing changed.
+SELECT version, status, trained, skipped, rows_read FROM many_models.refresh_many_models('sales');
+SELECT details ->> 'carried' AS carried, details ->> 'trained_again' AS trained_again, details ->> 'vanished' AS vanished
+FROM many_models.runs WHERE model_set = 'sales' ORDER BY version DESC LIMIT 1;
 SELECT version, status, trained, rows_read FROM many_models.refresh_many_models('sales');
-SELECT count(*) AS fingerprints, count(DISTINCT run_id) AS of_runs FROM many_models.fingerprint_store;
--- After retrain_failed the fingerprints are still those of the set.
+-- retrain_failed carries the fingerprints with the models.
 SELECT version, trained FROM many_models.retrain_failed((SELECT max(run_id) FROM many_models.runs WHERE model_set = 'sales'), true);
 SELECT version, status FROM many_models.refresh_many_models('sales');
 -- One row changed, one group new, one gone, rows in another order.
@@ -50,13 +51,68 @@ FROM many_models.runs WHERE model_set = 'sales' ORDER BY version DESC LIMIT 1;
 -- The same as a full training.
 SELECT trained, failed, skipped FROM many_models.train_many_models('full', 'sales', '{shop,product}', 'units', '{price}');
 SELECT count(*) AS same FROM shown AS a JOIN shown AS b USING (partition_key, model) WHERE a.model_set = 'full' AND b.model_set = 'sales' AND b.version = 6;
-SELECT count(*) AS fingerprints, count(DISTINCT run_id) AS of_runs FROM many_models.fingerprint_store;
+
+-- Whatever the exchange, the order of the rows, the processes and the memory: groups that are as they were are found so.
+CREATE TABLE mixed AS
+SELECT CASE WHEN i % 2 = 0 THEN (i % 40)::numeric ELSE (i % 40)::numeric(10, 2) END AS k, i % 300 AS t, i % 7 = 0 AS flag, (i * 7 % 11)::float8 AS x, i::float4 / 3 AS z, 'c' || i % 3 AS c,
+    CASE WHEN i % 97 = 0 THEN NULL WHEN i % 40 = 11 THEN NULL WHEN i % 40 = 12 THEN 'NaN' ELSE (i * 13 % 37)::float8 END AS y
+FROM generate_series(1, 6000) AS i;
+CREATE TABLE sets (name text, features text[], time_column text, options jsonb);
+INSERT INTO sets VALUES ('moments', '{x,z,flag}', NULL, '{}'), ('since', '{x,z}', 't', '{"holdout": {"since": "250"}}'), ('error', '{x,z}', NULL, '{"null_policy": "error", "holdout": {"fraction": 0}}'),
+    ('folds', '{x,z}', NULL, '{"cv_folds": 3}'), ('last', '{x,z,c}', 't', '{"holdout": {"rows": 5}}'), ('imputed', '{x,z}', NULL, '{"null_policy": "impute_mean"}');
+SELECT name, s.groups, s.trained, s.failed, s.skipped FROM sets, many_models.train_many_models(name, 'mixed', '{k}', 'y', features, time_column => time_column, options => options) AS s;
+CREATE TABLE mixed_now AS SELECT * FROM mixed ORDER BY md5(mixed::text);
+TRUNCATE mixed;
+INSERT INTO mixed SELECT * FROM mixed_now;
+SET many_models.memory_budget = '1MB';
+SELECT name, s.version, s.status, s.rows_read FROM sets, many_models.refresh_many_models(name, workers => 1) AS s;
+-- One row of a group each: another value, none, a NaN instead of none, another category, another time, twice instead of once; a row that is left out; swapped values.
+UPDATE mixed SET x = x + 1e-9 WHERE k = 1 AND ctid = (SELECT min(ctid) FROM mixed WHERE k = 1);
+UPDATE mixed SET z = NULL WHERE k = 2 AND ctid = (SELECT min(ctid) FROM mixed WHERE k = 2);
+UPDATE mixed SET y = 'NaN' WHERE k = 17 AND y IS NULL;
+UPDATE mixed SET c = 'c9' WHERE k = 3 AND ctid = (SELECT min(ctid) FROM mixed WHERE k = 3);
+UPDATE mixed SET t = t + 1 WHERE k = 4 AND ctid = (SELECT min(ctid) FROM mixed WHERE k = 4);
+INSERT INTO mixed SELECT * FROM mixed WHERE k = 5 LIMIT 1;
+UPDATE mixed SET x = 3.5 WHERE k = 11 AND ctid = (SELECT min(ctid) FROM mixed WHERE k = 11);
+UPDATE mixed SET x = z, z = x WHERE k = 6 AND ctid = (SELECT min(ctid) FROM mixed WHERE k = 6);
+DELETE FROM mixed WHERE k = 7;
+UPDATE mixed SET k = 5.00 WHERE k = 8;
+SELECT name, s.version, s.trained, s.failed, s.skipped FROM sets, many_models.refresh_many_models(name, workers => 3) AS s;
+SELECT name, details ->> 'trained_again' AS trained_again, details ->> 'carried' AS carried, details ->> 'vanished' AS vanished FROM sets JOIN many_models.runs ON model_set = name AND version = 2 ORDER BY run_id;
+RESET many_models.memory_budget;
+-- The same as full trainings. What was carried was not tried again.
+SELECT model_set, partition_key, attempt, message FROM many_models.failures WHERE version = 2 AND model_set IN ('moments', 'last') ORDER BY model_set, partition_key;
+SELECT sum(s.groups) FROM sets, many_models.train_many_models(name || ' full', 'mixed', '{k}', 'y', features, time_column => time_column, options => options) AS s;
+CREATE VIEW found AS SELECT model_set, version, (partition_key ->> 'k')::numeric AS k, n_rows, first_time, last_time, md5(model::text) AS result, fingerprint FROM many_models.model_store JOIN many_models.runs USING (run_id)
+UNION ALL SELECT model_set, version, (partition_key ->> 'k')::numeric, f.n_rows, NULL, NULL, f.status || f.message, fingerprint FROM many_models.failure_store AS f JOIN many_models.runs USING (run_id);
+SELECT name, n AS differences
+FROM sets, LATERAL (WITH a AS (SELECT k, n_rows, first_time, last_time, result, fingerprint FROM found WHERE model_set = name AND version = 2),
+    b AS (SELECT k, n_rows, first_time, last_time, result, fingerprint FROM found WHERE model_set = name || ' full')
+    SELECT count(*) AS n FROM ((TABLE a EXCEPT ALL TABLE b) UNION ALL (TABLE b EXCEPT ALL TABLE a)) AS x) AS d;
+-- Fingerprints that cannot be read, or none: those groups are trained.
+UPDATE many_models.model_store SET fingerprint = substr(fingerprint, 2) WHERE run_id = (SELECT max(run_id) FROM many_models.runs WHERE model_set = 'moments') AND partition_key = '{"k": 20}';
+UPDATE many_models.model_store SET fingerprint = NULL WHERE run_id = (SELECT max(run_id) FROM many_models.runs WHERE model_set = 'moments') AND partition_key = '{"k": 21}';
+SELECT version, trained FROM many_models.refresh_many_models('moments');
+SELECT details ->> 'trained_again' AS trained_again FROM many_models.runs WHERE model_set = 'moments' AND version = 3;
+-- They are for the registry alone: the one of a group of one row tells that row.
+SELECT has_column_privilege('public', 'many_models.model_store', 'fingerprint', 'SELECT') AS models, has_column_privilege('public', 'many_models.failure_store', 'fingerprint', 'SELECT') AS failures;
+-- Trained in the background; imported, where nothing is known of the source.
+SELECT many_models.start_training('moments') AS run \gset
+SELECT many_models.wait_for_run(:run);
+SELECT status FROM many_models.refresh_many_models('moments');
+CREATE TABLE exported AS SELECT * FROM many_models.export_models('moments');
+SELECT trained FROM many_models.import_models('exported', 'imported');
+SELECT version, trained, rows_read FROM many_models.refresh_many_models('imported');
+SELECT details ->> 'trained_again' AS trained_again, details ->> 'carried' AS carried FROM many_models.runs WHERE model_set = 'imported' AND version = 2;
+SELECT status FROM many_models.refresh_many_models('imported');
+SELECT count(many_models.drop_models(name)), count(many_models.drop_models(name || ' full')) FROM sets;
+SELECT many_models.drop_models('imported');
 
 -- A set of many groups, whose versions have partitions of their own; keys whose type hashes by itself.
 CREATE TABLE wide AS SELECT ARRAY[i % 1500, 0] AS g, i AS t, (i * 7 % 11)::float8 AS x, (i * 13 % 37)::float8 AS y FROM generate_series(1, 30000) AS i;
 SELECT trained FROM many_models.refresh_many_models('wide');
 SELECT trained FROM many_models.train_many_models('wide', 'wide', '{g}', 'y', '{x}', time_column => 't', options => '{"holdout": {"rows": 2}}');
-SELECT version, trained FROM many_models.refresh_many_models('wide', workers => 1);
+SELECT version, status FROM many_models.refresh_many_models('wide', workers => 1);
 DELETE FROM wide WHERE g = ARRAY[7, 0];
 UPDATE wide SET y = y + 1 WHERE g IN (ARRAY[1, 0], ARRAY[2, 0]) AND t < 6000;
 INSERT INTO wide SELECT ARRAY[5000, 0], i, i % 7, i % 3 FROM generate_series(1, 30) AS i;
@@ -64,7 +120,15 @@ SELECT version, groups, trained, failed, skipped FROM many_models.refresh_many_m
 SELECT details ->> 'carried' AS carried, details ->> 'trained_again' AS trained_again, details ->> 'vanished' AS vanished, storage = run_id AS own_partition
 FROM many_models.runs WHERE model_set = 'wide' ORDER BY version DESC LIMIT 1;
 SELECT trained FROM many_models.train_many_models('wide full', 'wide', '{g}', 'y', '{x}', time_column => 't', options => '{"holdout": {"rows": 2}}');
-SELECT count(*) AS same FROM shown AS a JOIN shown AS b USING (partition_key, model) WHERE a.model_set = 'wide full' AND b.model_set = 'wide' AND b.version = 3;
+SELECT count(*) AS same FROM shown AS a JOIN shown AS b USING (partition_key, model) WHERE a.model_set = 'wide full' AND b.model_set = 'wide' AND b.version = 2;
+-- All groups changed, so that results are inserted as they come; then all but a few, where the others are carried beside them.
+UPDATE wide SET y = y + 1;
+SELECT version, trained FROM many_models.refresh_many_models('wide');
+UPDATE wide SET y = y + 1 WHERE g[1] > 9;
+SELECT version, trained FROM many_models.refresh_many_models('wide');
+SELECT details ->> 'carried' AS carried, details ->> 'trained_again' AS trained_again FROM many_models.runs WHERE model_set = 'wide' ORDER BY version DESC LIMIT 1;
+SELECT trained FROM many_models.train_many_models('wide full');
+SELECT count(*) AS same FROM shown AS a JOIN shown AS b USING (partition_key, model) WHERE a.model_set = 'wide full' AND a.version = 2 AND b.model_set = 'wide' AND b.version = 4;
 SELECT many_models.drop_models('wide'), many_models.drop_models('wide full');
 
 -- Mistakes.
@@ -91,5 +155,4 @@ DELETE FROM sales;
 SELECT many_models.refresh_many_models('full');
 SELECT many_models.drop_models('sales');
 SELECT many_models.drop_models('full');
-SELECT count(*) AS fingerprints FROM many_models.fingerprint_store;
 DROP SCHEMA refresh CASCADE;

@@ -55,11 +55,30 @@ SELECT version, status, rows_read FROM many_models.refresh_many_models('sales');
 INSERT INTO sales SELECT * FROM make_rows(76, 100);
 SELECT version, status, groups, trained, failed, skipped, rows_read FROM many_models.refresh_many_models('sales', workers => 1);
 SELECT differences('sales');
--- A late row, of the last time or before, is not seen; a training of all rows sees it.
-INSERT INTO sales VALUES ('a', 1, 100, 1000, 1, 1), ('a', 1, 50, 1000, 1, 1);
+-- A row that is late, changed or gone is not seen if its time is before the last; a training of all rows sees it.
+INSERT INTO sales VALUES ('a', 1, 50, 1000, 1, 1);
+UPDATE sales SET price = price + 1 WHERE shop = 'a' AND product = 2 AND day = 51;
+DELETE FROM sales WHERE shop = 'a' AND product = 3 AND day = 52;
 SELECT version, status FROM many_models.refresh_many_models('sales');
 SELECT differences('sales');
 SELECT version, rows_read FROM many_models.train_many_models('sales');
+SELECT differences('sales');
+-- If its time is the last, it is noticed: all groups are trained from the source.
+SET client_min_messages = notice;
+SELECT status FROM many_models.refresh_many_models('sales');
+INSERT INTO sales VALUES ('a', 1, 100, 1000, 1, 1);
+SELECT version, status, rows_read FROM many_models.refresh_many_models('sales');
+SELECT status FROM many_models.refresh_many_models('sales');
+UPDATE sales SET price = price + 1 WHERE shop = 'a' AND product = 2 AND day = 100;
+INSERT INTO sales VALUES ('a', 1, 101, 7, 1, 1);
+SELECT version, status, rows_read FROM many_models.refresh_many_models('sales');
+SELECT details ->> 'refresh' AS refresh, details ->> 'last_rows' AS last_rows, details ->> 'trained_again' AS trained_again FROM many_models.runs WHERE model_set = 'sales' ORDER BY version DESC LIMIT 1;
+DELETE FROM sales WHERE day = 101;
+SELECT version, status, rows_read FROM many_models.refresh_many_models('sales');
+UPDATE sales SET shop = 'b' WHERE shop = 'a' AND product = 1 AND day = 100 AND price = 1000;
+SELECT version, status, rows_read FROM many_models.refresh_many_models('sales');
+SET client_min_messages = warning;
+SELECT differences('sales');
 INSERT INTO sales SELECT * FROM make_rows(101, 105);
 SELECT version, rows_read, workers > 0 AS workers FROM many_models.refresh_many_models('sales');
 SELECT differences('sales');
@@ -72,6 +91,42 @@ INSERT INTO sales SELECT * FROM make_rows(108, 109);
 SELECT version, status, rows_read FROM many_models.refresh_many_models('sales');
 SET client_min_messages = warning;
 SELECT differences('sales');
+-- The latest version is dropped: the one before is continued. Older ones may go.
+SELECT version, rows_read FROM many_models.train_many_models('sales');
+INSERT INTO sales SELECT * FROM make_rows(110, 111);
+SELECT version AS dropped, rows_read FROM many_models.refresh_many_models('sales') \gset
+SELECT many_models.drop_models('sales', :dropped) > 0 AS dropped;
+INSERT INTO sales SELECT * FROM make_rows(112, 112);
+SELECT version - :dropped AS next, rows_read, :rows_read AS of_the_dropped FROM many_models.refresh_many_models('sales');
+SELECT count(many_models.drop_models('sales', version)) > 5 AS dropped FROM (SELECT version FROM many_models.runs WHERE model_set = 'sales' ORDER BY version DESC OFFSET 1) AS v;
+INSERT INTO sales SELECT * FROM make_rows(113, 113);
+SELECT version - :dropped AS next, rows_read FROM many_models.refresh_many_models('sales');
+SELECT differences('sales');
+-- In the background: a training that was not interrupted can be continued.
+SELECT many_models.start_training('sales') AS run \gset
+SELECT many_models.wait_for_run(:run);
+INSERT INTO sales SELECT * FROM make_rows(114, 114);
+SELECT version - :dropped AS next, rows_read FROM many_models.refresh_many_models('sales');
+SELECT differences('sales');
+-- Exported and imported, a version has its models, but no sums: all groups are trained from the source, once.
+CREATE TABLE exported AS SELECT * FROM many_models.export_models('sales');
+SELECT trained FROM many_models.import_models('exported', 'elsewhere');
+SELECT count(*) AS same FROM shown AS a JOIN shown AS b USING (partition_key, result) WHERE a.model_set = 'sales' AND a.version = (SELECT max(version) FROM shown WHERE model_set = 'sales') AND b.model_set = 'elsewhere';
+INSERT INTO sales SELECT * FROM make_rows(115, 115);
+SET client_min_messages = notice;
+SELECT version, rows_read FROM many_models.refresh_many_models('elsewhere');
+INSERT INTO sales SELECT * FROM make_rows(116, 116);
+SELECT version, rows_read FROM many_models.refresh_many_models('elsewhere');
+SET client_min_messages = warning;
+SELECT differences('elsewhere');
+-- Promotion: what is in production stays until it is replaced; then it is the model of all rows.
+SELECT promoted, production FROM many_models.promote_models('sales');
+SELECT many_models.predict('sales', '{"shop": "b", "product": 1}', '{"price": 3, "stock": 2}') AS before \gset
+SELECT version - :dropped AS next, rows_read FROM many_models.refresh_many_models('sales');
+SELECT many_models.predict('sales', '{"shop": "b", "product": 1}', '{"price": 3, "stock": 2}') = :before AS stays;
+SELECT promoted, production FROM many_models.promote_models('sales', rule => 'candidate.rmse > 0');
+SELECT many_models.predict('sales', '{"shop": "b", "product": 1}', '{"price": 3, "stock": 2}') = many_models.predict('elsewhere', '{"shop": "b", "product": 1}', '{"price": 3, "stock": 2}') AS as_elsewhere;
+SELECT many_models.drop_models('elsewhere') > 0 AS dropped;
 -- Sums are for the registry alone: those of a group of one row are that row.
 SELECT has_column_privilege('public', 'many_models.model_store', 'sums', 'SELECT') AS models, has_column_privilege('public', 'many_models.failure_store', 'sums', 'SELECT') AS failures,
     has_column_privilege('public', 'many_models.model_store', 'model', 'SELECT') AS model;
@@ -112,7 +167,7 @@ SELECT many_models.train_many_models('wrong', 'sales', '{product}', 'units', '{p
 SELECT many_models.train_many_models('wrong', 'sales', '{product}', 'units', '{price,shop}', time_column => 'day', options => '{"append_only": true}');
 SELECT many_models.train_many_models('wrong', 'sales', '{product}', 'units', '{price}', 'lasso', time_column => 'day', options => '{"append_only": true}');
 -- Sums that were changed; a time column of another type.
-INSERT INTO sales SELECT * FROM make_rows(110, 111);
+INSERT INTO sales SELECT * FROM make_rows(120, 121);
 BEGIN;
 UPDATE many_models.model_store SET sums = set_byte(sums, 100, get_byte(sums, 100) # 1) WHERE partition_key = '{"shop": "a", "product": 1}' AND sums IS NOT NULL;
 \set VERBOSITY terse

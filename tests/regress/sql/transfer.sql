@@ -333,6 +333,23 @@ SELECT error_of($$SELECT many_models.model_definition('owned')$$);
 SELECT error_of($$SELECT many_models.model_definition_sql('owned')$$);
 SELECT error_of($$SELECT many_models.model_set_sql('owned')$$);
 SELECT error_of($$SELECT many_models.import_models('SELECT * FROM again', 'mine')$$);
+-- What was granted: a version that one reads whole can be exported; importing is the owner's.
+RESET ROLE;
+SELECT many_models.grant_model_set('owned', 'mt_other', 'read', '{"store": 1}');
+SET ROLE mt_other;
+SELECT error_of($$SELECT many_models.export_models('owned')$$);
+RESET ROLE;
+SELECT many_models.grant_model_set('owned', 'mt_other', 'train');
+SET ROLE mt_other;
+SELECT count(*) FROM many_models.export_models('owned');
+SELECT error_of($$SELECT many_models.import_models('staged', 'owned')$$);
+SELECT error_of($$SELECT many_models.set_retention('owned', 1)$$);
+SELECT error_of($$SELECT many_models.apply_retention('owned')$$);
+-- Functions in the source change neither role nor settings nor data.
+CREATE FUNCTION naughty(what text) RETURNS boolean LANGUAGE plpgsql AS $$ BEGIN EXECUTE what; RETURN true; END $$;
+SELECT what, error_of(format($$SELECT many_models.import_models('SELECT line, part FROM staged WHERE naughty(%s)', 'naughty')$$, replace(quote_literal(what), '''', '''''')))
+FROM (VALUES (1, 'RESET ROLE'), (2, 'CREATE TEMP TABLE x (a int)'), (3, 'CREATE TABLE x (a int)'), (4, 'SET search_path = pg_temp')) AS v (n, what) ORDER BY n;
+SELECT current_user, current_setting('search_path') AS search_path, many_models.drop_models('naughty') AS imported;
 SET ROLE mt_nobody;
 SELECT error_of($$SELECT many_models.import_models('staged')$$);
 RESET ROLE;

@@ -95,6 +95,9 @@ for my $case (sort keys %cases)
 		cmp_ok($run->{bytes}, '>', 0, "$what: bytes went through the exchange");
 		$most = $run->{workers} if $run->{workers} > $most;
 	}
+	is( $node->safe_psql('postgres', parallel_settings() . "SET many_models.memory_budget = '3MB';"
+			  . "SELECT status FROM many_models.refresh_many_models('$case', workers => 2)"),
+		'unchanged', "$case: a refresh finds every group as it was");
 }
 is($most, 4, 'four processes took part where four were asked for');
 # 1 = 1.0 = 1.000 is one group; NULL is one.

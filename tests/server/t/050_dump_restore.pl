@@ -23,6 +23,8 @@ $node->safe_psql('postgres', q{
 	SELECT FROM many_models.train_many_models('big', 't', '{g}', 'y', '{x}', tags => '{"a": 1}');
 	SELECT FROM many_models.train_many_models('big');
 	SELECT FROM many_models.set_retention('big', 7, '90 days');
+	CREATE TABLE a AS SELECT i % 20 AS g, i / 20 AS day, i * 7 % 101 AS x, i * 13 % 37 + i % 5 AS y FROM generate_series(1, 2000) AS i;
+	SELECT FROM many_models.train_many_models('appended', 'a', '{g}', 'y', '{x}', time_column => 'day', options => '{"append_only": true}');
 	SELECT FROM many_models.train_many_models('dropped', 't', '{g}', 'y', '{x}');
 	SELECT FROM many_models.drop_models('dropped');
 	SET ROLE alice;
@@ -114,6 +116,13 @@ sub check_restored
 	# Life goes on.
 	my $last = $node->safe_psql($database, 'SELECT max(run_id), max(model_id) FROM many_models.model_store');
 	my ($last_run, $last_model) = split /\|/, $last;
+	is($node->safe_psql($database, q{SELECT version, status FROM many_models.refresh_many_models('big')}),
+		'2|unchanged', "$what: a refresh knows the groups");
+	$node->safe_psql($database, q{INSERT INTO a SELECT i % 20, i / 20, i * 7 % 101, i * 13 % 37 + i % 5 FROM generate_series(2020, 2100) AS i});
+	my ($appended, $read) = split /\|/, $node->safe_psql($database, q{SELECT run_id, rows_read FROM many_models.refresh_many_models('appended')});
+	is($read, 81, "$what: a refresh of an append-only set reads the new rows");
+	my $again = $node->safe_psql($database, q{SELECT run_id FROM many_models.train_many_models('appended again', 'a', '{g}', 'y', '{x}', time_column => 'day', options => '{"append_only": true}')});
+	is($node->safe_psql($database, fingerprint($appended)), $node->safe_psql($database, fingerprint($again)), "$what: and has the bits of a full training");
 	is($node->safe_psql($database, q{SELECT version, trained FROM many_models.train_many_models('big')}),
 		'3|1299', "$what: training makes the next version");
 	is( $node->safe_psql($database, qq{

@@ -81,7 +81,7 @@ is(scalar(heard()), 0, 'without drift there is none');
 my $failing = $node->safe_psql('postgres', "$on SELECT many_models.start_training('failing', 'SELECT g, 1 / (2400 - row_number() OVER ()) AS x, y FROM t', '{g}', 'y', '{x}')");
 $failing = (split /\n/, $failing)[-1];
 $node->poll_query_until('postgres', "SELECT status = 'failed' FROM many_models.background_runs WHERE run_id = $failing") or die 'it did not fail';
-is_deeply([ heard() ], [ { event => 'run_failed', model_set => 'failing', run_id => $failing, kind => 'train', status => 'failed', sqlstate => '22012' } ],
+is_deeply([ heard() ], [ { event => 'run_failed', model_set => 'failing', run_id => $failing, kind => 'train', status => 'failed', sqlstate => '22012', resumable => JSON::PP::false } ],
 	'a background run that fails');
 my $good = $node->safe_psql('postgres', "$on SELECT many_models.start_training('good', 'SELECT * FROM t WHERE g > 5', '{g}', 'y', '{x}')");
 $node->poll_query_until('postgres', "SELECT status = 'succeeded' FROM many_models.background_runs WHERE run_id = $good") or die 'it did not succeed';

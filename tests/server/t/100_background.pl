@@ -283,6 +283,87 @@ is(sql("SELECT sqlstate, message, detail, hint IS NOT NULL FROM many_models.back
 is(registry_state($node), $before, 'nothing of failed runs is left');
 nothing_left('failed runs');
 like(sql_error($node, "SELECT many_models.resume_run($run)"), qr/^55000: background run $run is failed/, 'they do not go on');
+is(sql("SELECT many_models.cancel_run($run)"), 'f', 'nor is there anything to give up');
+
+# An error after results were stored: a worker is lost. They are kept, and not done again.
+sub fail_halfway
+{
+	my ($set) = @_;
+	for (1 .. 20)
+	{
+		my $run = start($set, $calls{statistics});
+		until_run($run, "b.buckets_done >= 2 OR b.status <> 'running'");
+		sql("SELECT pg_terminate_backend(a.pid) FROM pg_stat_activity AS a JOIN many_models.background_runs AS b ON a.leader_pid = b.pid
+			WHERE b.run_id = $run AND a.pid <> a.leader_pid") for 1 .. 3;
+		return $run if sql("SELECT many_models.wait_for_run($run)") eq 'failed';
+		sql("SELECT many_models.drop_models('$set'); DROP VIEW ${set}_models");
+	}
+	die 'no run lost a worker';
+}
+$run = fail_halfway('halfway');
+is(sql("SELECT sqlstate, message, buckets_done >= 2, buckets_done < buckets FROM many_models.background_runs WHERE run_id = $run"),
+	'57P01|terminating background worker "parallel worker" due to administrator command|t|t', 'a run that fails halfway says why and how far it came');
+nothing_left_but_tables();
+is(sql("SELECT count(*) FROM many_models.models WHERE model_set = 'halfway'"), 0, 'nothing of it is visible');
+my $halfway_ids = sql(qq{SELECT string_agg(model_id::text, ',') FROM many_models.model_store_r$run});
+sql("SELECT many_models.resume_run($run)");
+finish($run, 'succeeded', 'it goes on');
+is(result($run), $expected{statistics}, 'to the result of an uninterrupted run');
+is(sql("SELECT count(*) FROM many_models.model_store WHERE run_id = $run AND model_id IN ($halfway_ids)"),
+	($halfway_ids =~ tr/,//) + 1, 'with the models that were stored before');
+is(sql("SELECT sqlstate IS NULL AND message IS NULL AND starts = 2 FROM many_models.background_runs WHERE run_id = $run"), 't', 'the error is forgotten');
+sql("SELECT many_models.drop_models('halfway'); DROP VIEW halfway_models");
+# The groups of such a run of an append-only set have seen rows up to different times, for all one knows: its refresh reads all.
+my $appended = q{'SELECT *, 1 + g % 7 AS at FROM t WHERE g > 0', '{g}', 'y', '{x1,x2,x3,x4,x5}', 'lasso', 'at', '{"append_only": true, "lambda": 0.1}', workers => 3};
+my $went_on = 0;
+for (1 .. 20)
+{
+	$run = start('appended', $appended);
+	until_run($run, "b.buckets_done >= 2 OR b.status <> 'running'");
+	$went_on = sql("SELECT many_models.pause_run($run)") eq 't' && sql("SELECT many_models.wait_for_run($run)") eq 'paused';
+	sql("SELECT many_models.resume_run($run)") if $went_on;
+	finish($run, 'succeeded', 'a run of an append-only set');
+	last if $went_on;
+	sql("SELECT many_models.drop_models('appended'); DROP VIEW appended_models");
+}
+ok($went_on, 'that went on after a pause');
+my ($refreshed, $notice) = ('', '');
+$node->psql('postgres', q{SELECT status, rows_read > 90000 FROM many_models.refresh_many_models('appended')}, stdout => \$refreshed, stderr => \$notice);
+is($refreshed, 'succeeded|t', 'its refresh reads all rows');
+like($notice, qr/all groups of model set "appended" are trained from the source/, 'and says so');
+is(sql(q{SELECT status FROM many_models.refresh_many_models('appended')}), 'unchanged', 'the next one does not');
+sql("SELECT many_models.drop_models('appended'); DROP VIEW appended_models");
+# Given up, or dropped with its set.
+$run = fail_halfway('halfway');
+is(sql("SELECT many_models.cancel_run($run)"), 't', 'it can be given up');
+is(status($run), 'cancelled', 'then it is cancelled');
+is(sql("SELECT many_models.cancel_run($run)"), 'f', 'once');
+nothing_left('given up');
+is(registry_state($node), $before, 'given up: the registry is as before');
+$run = fail_halfway('halfway');
+like(sql_error($node, "SELECT many_models.drop_models('halfway', 1)"), qr/^42704/, 'it has no version');
+is(sql("SELECT many_models.drop_models('halfway')"), 0, 'its set is dropped');
+nothing_left('dropped');
+is(registry_state($node), $before, 'dropped: the registry is as before');
+# The source fails when it is read again, once and once more.
+sql('CREATE VIEW failing AS SELECT * FROM t');
+$run = start('failing', $calls{statistics} =~ s/'t'/'failing'/r);
+until_run($run, 'b.buckets_done >= 2');
+sql("SELECT many_models.pause_run($run)");
+finish($run, 'paused', 'paused');
+sql('CREATE OR REPLACE VIEW failing AS SELECT g, x1 / (g - 5) AS x1, ' . join(', ', map { "x$_" } 2 .. 8) . ', c, y FROM t');
+for my $try (2, 3)
+{
+	my $done = sql("SELECT buckets_done FROM many_models.background_runs WHERE run_id = $run");
+	sql("SELECT many_models.resume_run($run)");
+	finish($run, 'failed', "start $try: the source has an error");
+	is(sql("SELECT sqlstate, buckets_done = $done, starts FROM many_models.background_runs WHERE run_id = $run"), "22012|t|$try", "start $try: what was stored is kept");
+}
+sql('CREATE OR REPLACE VIEW failing AS SELECT * FROM t');
+sql("SELECT many_models.resume_run($run)");
+finish($run, 'succeeded', 'mended, it goes on');
+is(result($run), $expected{statistics}, 'to the same result');
+sql("SELECT many_models.drop_models('failing'); DROP VIEW failing_models; DROP VIEW failing");
 
 # A client that is gone at once; a transaction that is undone; one that waits.
 my ($out) = ('');
@@ -319,6 +400,23 @@ is(sql("SELECT many_models.wait_for_run($first, '10 ms')"), 'running', 'wait_for
 finish($second, 'succeeded', 'another set meanwhile');
 sql("SELECT many_models.cancel_run($first)");
 finish($first, 'cancelled', 'the first is cancelled');
+# Also while the other transaction has not committed, for a new set and a known one; no worker is taken, nothing is waited for.
+for my $set ('busy', 'other')
+{
+	my $starter = $node->background_psql('postgres');
+	$starter->query_safe("BEGIN; SELECT many_models.start_training('$set', 'small', '{g}', 'y', '{x1}')");
+	my $workers = sql(q{SELECT count(*) FROM pg_stat_activity WHERE backend_type = 'many_models run'});
+	like(sql_error($node, "SET lock_timeout = 100; SELECT many_models.start_training('$set', 'small', '{g}', 'y', '{x1}')"),
+		qr/^55006: a background training of model set "$set" is being started by another transaction/, "$set: it is refused at once");
+	is(sql(q{SELECT count(*) FROM pg_stat_activity WHERE backend_type = 'many_models run'}), $workers, "$set: no worker was taken");
+	like(sql_error($node, "BEGIN ISOLATION LEVEL REPEATABLE READ; SELECT many_models.start_training('$set', 'small', '{g}', 'y', '{x1}')"),
+		qr/^55006/, "$set: at any isolation level");
+	$starter->query_safe('ROLLBACK');
+	$starter->quit;
+	my $next = sql("SELECT many_models.start_training('$set', 'small', '{g}', 'y', '{x1}')");
+	finish($next, 'succeeded', "$set: undone, another may start");
+	sql("SELECT many_models.drop_models('$set')");
+}
 
 # No slot.
 $node->append_conf('postgresql.conf', 'max_worker_processes = 1');
@@ -403,6 +501,10 @@ sql("SELECT many_models.resume_run($run)");
 finish($run, 'failed', 'the type of a feature changed');
 like(sql("SELECT sqlstate || message FROM many_models.background_runs WHERE run_id = $run"),
 	qr/^42804the source's columns are not those that run $run began with/, 'it says so');
+sql('ALTER TABLE changing ALTER x1 TYPE float8');
+sql("SELECT many_models.resume_run($run)");
+finish($run, 'succeeded', 'with its own type again it goes on');
+is(result($run), $expected{statistics}, 'to the same result');
 nothing_left('the end');
 
 $node->stop;
