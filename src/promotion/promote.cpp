@@ -7,10 +7,6 @@
 #include "promotion/repository.h"
 #include "promotion/rule.h"
 
-extern "C" {
-#include "tcop/utility.h"
-}
-
 namespace many::promotion {
 
 namespace {
@@ -140,7 +136,8 @@ double seconds_since(TimestampTz start) {
 
 // --- The run ----------------------------------------------------------------------------------
 
-void promote(const PromoteArguments* a, Promotion* promotion) {
+void promote(Promotion* promotion, const void* arguments) {
+    const auto* a = (const PromoteArguments*)arguments;
     Contest contest = {};
     Decisions decisions = {};
     (void)require_promotable(a->model_set);
@@ -201,10 +198,6 @@ void promote(const PromoteArguments* a, Promotion* promotion) {
     record_promotion(promotion);
 }
 
-void describe_in_errors(void* argument) {
-    errcontext("promotion of model set \"%s\"", ((const Promotion*)argument)->model_set);
-}
-
 }  // namespace
 
 }  // namespace many::promotion
@@ -218,27 +211,12 @@ Datum many_promote_models(PG_FUNCTION_ARGS) {
     namespace promotion = many::promotion;
     promotion::PromoteArguments arguments;
     promotion::Promotion result = {};
-    PreventCommandDuringRecovery("promote_models()");
-    PreventCommandIfReadOnly("promote_models()");
-    const MemoryContext caller = CurrentMemoryContext;
+    promotion::require_writable("promote_models()");
     promotion::read_arguments(fcinfo, &arguments);
     result.model_set = arguments.model_set;
     result.rule = arguments.rule;
     result.kind = arguments.dry_run ? "dry_run" : "promote";
     result.restored = -1;
-    result.started_at = GetCurrentTimestamp();
-    many::registry::hold_extension();
-    if (SPI_connect() != SPI_OK_CONNECT) elog(ERROR, "SPI_connect failed");
-    ErrorContextCallback context;
-    context.callback = promotion::describe_in_errors;
-    context.arg = &result;
-    context.previous = error_context_stack;
-    error_context_stack = &context;
-    promotion::promote(&arguments, &result);
-    error_context_stack = context.previous;
-    MemoryContextSwitchTo(caller);
-    const Datum summary = promotion::promotion_summary(fcinfo, &result);
-    SPI_finish();
-    PG_RETURN_DATUM(summary);
+    return promotion::run_promotion(fcinfo, &result, promotion::promote, &arguments);
 }
 }

@@ -2,10 +2,6 @@
 // states before it, stay; of older promotions only their row stays, as history.
 #include "promotion/repository.h"
 
-extern "C" {
-#include "tcop/utility.h"
-}
-
 namespace many::promotion {
 
 namespace {
@@ -96,8 +92,7 @@ PG_FUNCTION_INFO_V1(many_prune_promotions);
 
 // prune_promotions(model_set, keep) -> models deleted
 Datum many_prune_promotions(PG_FUNCTION_ARGS) {
-    PreventCommandDuringRecovery("prune_promotions()");
-    PreventCommandIfReadOnly("prune_promotions()");
+    many::promotion::require_writable("prune_promotions()");
     if (PG_ARGISNULL(0))
         ereport(ERROR, (errcode(ERRCODE_NULL_VALUE_NOT_ALLOWED), errmsg("model_set is NULL")));
     char* model_set = text_to_cstring(PG_GETARG_TEXT_PP(0));

@@ -6,6 +6,7 @@
 extern "C" {
 #include "catalog/indexing.h"
 #include "commands/sequence.h"
+#include "tcop/utility.h"
 }
 
 namespace many::promotion {
@@ -34,6 +35,11 @@ const char* constant_column(const char* parent) {
 }
 
 }  // namespace
+
+void require_writable(const char* function) {
+    PreventCommandDuringRecovery(function);
+    PreventCommandIfReadOnly(function);
+}
 
 registry::ModelSet* require_promotable(const char* model_set) {
     registry::ModelSet* set = registry::find_model_set(model_set, false);
@@ -324,6 +330,8 @@ void drop_dry_runs(const char* model_set) {
     registry::leave_registry(&rights);
 }
 
+namespace {
+
 Datum promotion_summary(FunctionCallInfo fcinfo, const Promotion* p) {
     TupleDesc descriptor;
     if (get_call_result_type(fcinfo, nullptr, &descriptor) != TYPEFUNC_COMPOSITE)
@@ -338,6 +346,34 @@ Datum promotion_summary(FunctionCallInfo fcinfo, const Promotion* p) {
     bool nulls[lengthof(values)] = {};
     nulls[3] = p->version == 0;
     return HeapTupleGetDatum(heap_form_tuple(BlessTupleDesc(descriptor), values, nulls));
+}
+
+void describe_in_errors(void* argument) {
+    const auto* p = (const Promotion*)argument;
+    errcontext("%s of model set \"%s\"",
+               strcmp(p->kind, "rollback") == 0 ? "rollback" : "promotion", p->model_set);
+}
+
+}  // namespace
+
+Datum run_promotion(FunctionCallInfo fcinfo, Promotion* promotion,
+                    void (*work)(Promotion* promotion, const void* arguments),
+                    const void* arguments) {
+    const MemoryContext caller = CurrentMemoryContext;
+    promotion->started_at = GetCurrentTimestamp();
+    registry::hold_extension();
+    if (SPI_connect() != SPI_OK_CONNECT) elog(ERROR, "SPI_connect failed");
+    ErrorContextCallback context;
+    context.callback = describe_in_errors;
+    context.arg = promotion;
+    context.previous = error_context_stack;
+    error_context_stack = &context;
+    work(promotion, arguments);
+    error_context_stack = context.previous;
+    MemoryContextSwitchTo(caller);
+    const Datum summary = promotion_summary(fcinfo, promotion);
+    SPI_finish();
+    return summary;
 }
 
 }  // namespace many::promotion

@@ -1,4 +1,4 @@
-// The tables of production, as promotions write them (sql/25_production.sql): under a lock of the
+// The tables of production, as promotions write them (sql/27_production.sql): under a lock of the
 // set, as the registry's owner.
 #pragma once
 
@@ -11,6 +11,9 @@ namespace many::promotion {
 constexpr int64 kOwnPartitionRows = 1000;
 constexpr const char* kModels = "production_store";  // by layer
 constexpr const char* kReport = "promotion_store";   // by promotion_id
+
+// Raises 25006 on a standby and in a read-only transaction.
+void require_writable(const char* function);
 
 // The set, for a caller who may promote. Raises 42704 or 42501.
 registry::ModelSet* require_promotable(const char* model_set);
@@ -52,7 +55,10 @@ void record_promotion(Promotion* promotion);
 // Takes away earlier dry runs of the set, with their reports.
 void drop_dry_runs(const char* model_set);
 
-// promotion_summary.
-Datum promotion_summary(FunctionCallInfo fcinfo, const Promotion* promotion);
+// The frame of promote_models and rollback_models: `work` runs with an SPI connection, errors name the
+// set, and what it did comes back as a promotion_summary.
+Datum run_promotion(FunctionCallInfo fcinfo, Promotion* promotion,
+                    void (*work)(Promotion* promotion, const void* arguments),
+                    const void* arguments);
 
 }  // namespace many::promotion

@@ -2,10 +2,6 @@
 // list of layers of that moment is put in force; what changed is written to the report.
 #include "promotion/repository.h"
 
-extern "C" {
-#include "tcop/utility.h"
-}
-
 namespace many::promotion {
 
 namespace {
@@ -163,7 +159,8 @@ void write_changes(Promotion* promotion, const registry::ProductionState* now,
     registry::leave_registry(&rights);
 }
 
-void roll_back(const RollbackArguments* a, Promotion* promotion) {
+void roll_back(Promotion* promotion, const void* arguments) {
+    const auto* a = (const RollbackArguments*)arguments;
     (void)require_promotable(a->model_set);
     lock_production(a->model_set, true);
     registry::lock_models();
@@ -191,19 +188,10 @@ Datum many_rollback_models(PG_FUNCTION_ARGS) {
     namespace promotion = many::promotion;
     promotion::RollbackArguments arguments;
     promotion::Promotion result = {};
-    PreventCommandDuringRecovery("rollback_models()");
-    PreventCommandIfReadOnly("rollback_models()");
-    const MemoryContext caller = CurrentMemoryContext;
+    promotion::require_writable("rollback_models()");
     promotion::read_arguments(fcinfo, &arguments);
     result.model_set = arguments.model_set;
     result.kind = "rollback";
-    result.started_at = GetCurrentTimestamp();
-    many::registry::hold_extension();
-    if (SPI_connect() != SPI_OK_CONNECT) elog(ERROR, "SPI_connect failed");
-    promotion::roll_back(&arguments, &result);
-    MemoryContextSwitchTo(caller);
-    const Datum summary = promotion::promotion_summary(fcinfo, &result);
-    SPI_finish();
-    PG_RETURN_DATUM(summary);
+    return promotion::run_promotion(fcinfo, &result, promotion::roll_back, &arguments);
 }
 }
