@@ -3,11 +3,9 @@
 #include <cmath>
 
 #include "core/codec/linear_model.h"
+#include "pg/read_query.h"
+#include "pg/settings.h"
 #include "wall/wall.h"
-
-extern "C" {
-#include "tcop/dest.h"
-}
 
 namespace many::promotion {
 
@@ -37,7 +35,6 @@ enum Column {
 };
 
 struct DecisionReceiver {
-    DestReceiver dest;  // first: the executor sees only this
     Contest* contest;
     Decisions* decisions;
     RowWriter* models;
@@ -45,7 +42,6 @@ struct DecisionReceiver {
     int64 promotion_id;
     int64 storage;
     const char* no_model;  // reason of groups without a candidate
-    MemoryContext row_context;
 };
 
 // --- The query --------------------------------------------------------------------------------
@@ -260,11 +256,9 @@ void note_staying(const registry::ProductionState* state, int64 layer, Decisions
     decisions->staying++;
 }
 
-bool receive_group(TupleTableSlot* slot, DestReceiver* self) {
-    auto* receiver = (DecisionReceiver*)self;
+void receive_group(TupleTableSlot* slot, void* argument) {
+    auto* receiver = (DecisionReceiver*)argument;
     Decisions* decisions = receiver->decisions;
-    MemoryContext old = MemoryContextSwitchTo(receiver->row_context);
-    slot_getallattrs(slot);
     const Row row = {slot->tts_values, slot->tts_isnull};
     char compared;
     char* reason;
@@ -279,24 +273,13 @@ bool receive_group(TupleTableSlot* slot, DestReceiver* self) {
     (compared == 't'   ? decisions->by_training
      : compared == 'r' ? decisions->by_rescan
                        : decisions->not_compared)++;
-    MemoryContextSwitchTo(old);
-    MemoryContextReset(receiver->row_context);
-    return true;
 }
-
-void start_groups(DestReceiver*, int, TupleDesc) {}
-void end_groups(DestReceiver*) {}
 
 }  // namespace
 
 void decide(Contest* contest, int64 promotion_id, int64 storage, RowWriter* models,
             RowWriter* report, Decisions* decisions) {
     DecisionReceiver receiver = {};
-    receiver.dest.receiveSlot = receive_group;
-    receiver.dest.rStartup = start_groups;
-    receiver.dest.rShutdown = end_groups;
-    receiver.dest.rDestroy = end_groups;
-    receiver.dest.mydest = DestNone;
     receiver.contest = contest;
     receiver.decisions = decisions;
     receiver.models = models;
@@ -304,26 +287,7 @@ void decide(Contest* contest, int64 promotion_id, int64 storage, RowWriter* mode
     receiver.promotion_id = promotion_id;
     receiver.storage = storage;
     receiver.no_model = psprintf("no model in version %d", contest->candidate.run->version);
-    receiver.row_context =
-        AllocSetContextCreate(CurrentMemoryContext, "many_models group", ALLOCSET_DEFAULT_SIZES);
-    const bool was_read_only = XactReadOnly;
-    SPIPlanPtr plan =
-        SPI_prepare_cursor(contest_query(contest), 0, nullptr, CURSOR_OPT_PARALLEL_OK);
-    if (plan == nullptr) elog(ERROR, "could not plan the promotion: %d", SPI_result);
-    SPIExecuteOptions options = {};
-    options.read_only = true;
-    options.dest = &receiver.dest;
-    PG_TRY();
-    {
-        XactReadOnly = true;  // what a rule calls must not change anything
-        const int code = SPI_execute_plan_extended(plan, &options);
-        if (code < 0) elog(ERROR, "promotion failed: %s", SPI_result_code_string(code));
-    }
-    PG_FINALLY();
-    { XactReadOnly = was_read_only; }
-    PG_END_TRY();
-    SPI_freeplan(plan);
-    MemoryContextDelete(receiver.row_context);
+    (void)pg::run_read_query(contest_query(contest), many_max_workers, receive_group, &receiver);
 }
 
 }  // namespace many::promotion

@@ -162,6 +162,23 @@ Datum list_groups(const char* groups, int64* n_groups) {
     return SPI_getbinval(row, SPI_tuptable->tupdesc, 2, &is_null);
 }
 
+// Whether the training compared all groups that can be with what is in production now: under this
+// promotion, or under one that led to the same state.
+bool compared_at_training(const Contest* contest) {
+    const registry::ProductionState* now = contest->production;
+    const int64 then = contest->candidate.compared_promotion;
+    if (then == 0 || then == now->promotion_id) return then != 0;
+    const Datum layers = registry::int64_array(now->layers, now->n_layers);
+    Oid types[2] = {INT8OID, INT8ARRAYOID};
+    Datum values[2] = {Int64GetDatum(then), layers};
+    const int code = SPI_execute_with_args(
+        "SELECT FROM many_models.promotions WHERE promotion_id OPERATOR(pg_catalog.=) $1 AND "
+        "layers OPERATOR(pg_catalog.=) $2",
+        2, types, values, nullptr, true, 1);
+    if (code != SPI_OK_SELECT) elog(ERROR, "could not read the registry: %d", code);
+    return SPI_processed == 1;
+}
+
 Jsonb* options_of(const registry::TrainingRun* run) {
     bool is_null = false;
     select_facts(
@@ -175,10 +192,7 @@ Jsonb* options_of(const registry::TrainingRun* run) {
 }  // namespace
 
 void renew_comparisons(Contest* contest) {
-    // A version trained under today's production is compared with all that it can be.
-    if (contest->production->n_layers == 0 ||
-        contest->candidate.compared_promotion == contest->production->promotion_id)
-        return;
+    if (contest->production->n_layers == 0 || compared_at_training(contest)) return;
     engine::Rescan rescan = {};
     int64 n_groups = 0;
     rescan.run = contest->candidate.run;
