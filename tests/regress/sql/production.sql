@@ -151,6 +151,9 @@ SELECT fingerprint('l') = (SELECT fingerprint FROM states WHERE n = 7) AS same, 
 SELECT count(*) AS promotions, count(layers) AS with_models FROM many_models.promotions WHERE model_set = 'l';
 SELECT summary(many_models.rollback_models('l'));
 SELECT fingerprint('l') = (SELECT fingerprint FROM states ORDER BY md5(n::text) DESC LIMIT 1) AS same;
+-- Runs without a model left are forgotten.
+SELECT count(*) < 30 AS fewer, bool_and(EXISTS (SELECT FROM many_models.production_store AS m WHERE m.run_id = r.run_id)) AS used
+FROM many_models.production_runs AS r WHERE model_set = 'l';
 SELECT regexp_replace(regexp_replace(error_of(format('SELECT many_models.rollback_models(''l'', %s)', (SELECT min(promotion_id) FROM states))), 'promotion \d+', 'promotion N'),
                       'are [\d, ]+', 'are ...');
 
