@@ -42,37 +42,60 @@ struct DecisionReceiver {
     int64 promotion_id;
     int64 storage;
     const char* no_model;  // reason of groups without a candidate
+    int64 found;           // of what is in production
 };
 
-// --- The query --------------------------------------------------------------------------------
+// --- The queries ------------------------------------------------------------------------------
 
-char* contest_query(const Contest* contest) {
-    const registry::TrainingRun* run = contest->candidate.run;
+constexpr const char* kNoProduction =
+    ", NULL::pg_catalog.jsonb, NULL::pg_catalog.int8, NULL::pg_catalog.int8, "
+    "NULL::pg_catalog.int8, NULL::pg_catalog.int8";
+constexpr const char* kProduction = ", p.partition_key, p.model_id, p.run_id, p.n_rows, p.layer";
+constexpr const char* kNoRescan =
+    ", NULL::many_models.model, NULL::pg_catalog.float8[], NULL::pg_catalog.int8";
+
+char* rows_in_production(const Contest* contest) {
+    return registry::production_rows(
+        contest->production,
+        "m.partition_key, m.key_hash, m.model_id, m.run_id, m.n_rows, m.layer");
+}
+
+// The candidates, each with what is in production. With the models as the outer side of a join that
+// parallel workers can do; a full join of both is done by one process.
+char* candidates_query(const Contest* contest) {
     const bool production = contest->production->n_layers > 0;
     StringInfoData query;
     initStringInfo(&query);
-    appendStringInfoString(
+    appendStringInfo(
         &query,
         "SELECT c.model_id, c.key_hash, c.partition_key, c.n_rows, c.first_time, c.last_time, "
-        "c.model, c.comparison, c.compared_with");
-    appendStringInfoString(
-        &query, production ? ", p.partition_key, p.model_id, p.run_id, p.n_rows, p.layer"
-                           : ", NULL::pg_catalog.jsonb, NULL::pg_catalog.int8, "
-                             "NULL::pg_catalog.int8, NULL::pg_catalog.int8, NULL::pg_catalog.int8");
-    const bool failures = production && contest->candidate.without_model > 0;
-    appendStringInfoString(&query, failures ? ", f.message" : ", NULL::pg_catalog.text");
-    appendStringInfoString(&query, contest->rescanned
-                                       ? ", x.model, x.comparison, x.compared_with"
-                                       : ", NULL::many_models.model, NULL::pg_catalog.float8[], "
-                                         "NULL::pg_catalog.int8");
-    appendStringInfo(&query, " FROM %s AS c", candidate_rows(run));
+        "c.model, c.comparison, c.compared_with%s, NULL::pg_catalog.text%s FROM %s AS c",
+        production ? kProduction : kNoProduction,
+        contest->rescanned ? ", x.model, x.comparison, x.compared_with" : kNoRescan,
+        candidate_rows(contest->candidate.run));
     if (production)
-        appendStringInfo(
-            &query, " FULL JOIN (%s) AS p ON %s",
-            registry::production_rows(
-                contest->production,
-                "m.partition_key, m.key_hash, m.model_id, m.run_id, m.n_rows, m.layer"),
-            group_condition(contest, "c", "p"));
+        appendStringInfo(&query, " LEFT JOIN (%s) AS p ON %s", rows_in_production(contest),
+                         group_condition(contest, "c", "p"));
+    if (contest->rescanned)
+        appendStringInfo(&query, " LEFT JOIN %s AS x ON %s", kRescanRelation,
+                         group_condition(contest, "c", "x"));
+    return query.data;
+}
+
+// What is in production of groups without a candidate, and why they have none.
+char* others_query(const Contest* contest) {
+    const registry::TrainingRun* run = contest->candidate.run;
+    const bool failures = contest->candidate.without_model > 0;
+    StringInfoData query;
+    initStringInfo(&query);
+    appendStringInfo(
+        &query,
+        "SELECT NULL::pg_catalog.int8, NULL::pg_catalog.int8, NULL::pg_catalog.jsonb, "
+        "NULL::pg_catalog.int8, NULL::pg_catalog.text, NULL::pg_catalog.text, "
+        "NULL::many_models.model, NULL::pg_catalog.float8[], NULL::pg_catalog.int8%s%s%s FROM "
+        "(%s) AS p",
+        kProduction, failures ? ", f.message" : ", NULL::pg_catalog.text", kNoRescan,
+        rows_in_production(contest));
     if (failures)
         appendStringInfo(&query,
                          " LEFT JOIN (SELECT g.partition_key, g.message FROM "
@@ -82,9 +105,8 @@ char* contest_query(const Contest* contest) {
                          "'::pg_catalog.int8) AS f ON f.partition_key OPERATOR(pg_catalog.=) "
                          "p.partition_key",
                          run->storage, run->run_id);
-    if (contest->rescanned)
-        appendStringInfo(&query, " LEFT JOIN %s AS x ON %s", kRescanRelation,
-                         group_condition(contest, "c", "x"));
+    appendStringInfo(&query, " WHERE NOT EXISTS (SELECT FROM %s AS c WHERE %s)",
+                     candidate_rows(run), group_condition(contest, "c", "p"));
     return query.data;
 }
 
@@ -260,6 +282,7 @@ void receive_group(TupleTableSlot* slot, void* argument) {
     auto* receiver = (DecisionReceiver*)argument;
     Decisions* decisions = receiver->decisions;
     const Row row = {slot->tts_values, slot->tts_isnull};
+    if (!row.nulls[kProductionId]) receiver->found++;
     char compared;
     char* reason;
     const char action = judge(receiver, row, &compared, &reason);
@@ -287,7 +310,11 @@ void decide(Contest* contest, int64 promotion_id, int64 storage, RowWriter* mode
     receiver.promotion_id = promotion_id;
     receiver.storage = storage;
     receiver.no_model = psprintf("no model in version %d", contest->candidate.run->version);
-    (void)pg::run_read_query(contest_query(contest), many_max_workers, receive_group, &receiver);
+    const int level = plan_for_layers();
+    (void)pg::run_read_query(candidates_query(contest), many_max_workers, receive_group, &receiver);
+    if (contest->production->n_layers > 0 && receiver.found < contest->production_groups)
+        (void)pg::run_read_query(others_query(contest), many_max_workers, receive_group, &receiver);
+    AtEOXact_GUC(true, level);
 }
 
 }  // namespace many::promotion

@@ -2,6 +2,7 @@
 #include "promotion/candidates.h"
 
 #include "engine/rescan.h"
+#include "pg/read_query.h"
 #include "pg/settings.h"
 
 namespace many::promotion {
@@ -149,17 +150,29 @@ char* outdated_groups(const Contest* contest) {
         group_condition(contest, "c", "p"), comparable.data);
 }
 
-// jsonb[] of their keys; 0 when they are too many to list.
+struct ListedGroups {
+    int64 n;
+    ArrayBuildState* keys;
+    MemoryContext context;
+};
+
+void list_group(TupleTableSlot* slot, void* argument) {
+    auto* list = (ListedGroups*)argument;
+    if (++list->n <= kListedGroups)
+        list->keys =
+            accumArrayResult(list->keys, slot->tts_values[0], false, JSONBOID, list->context);
+}
+
+// jsonb[] of their keys; 0 when they are too many to list. A query that counts all of them: with a
+// limit, it would be planned to be quick with few.
 Datum list_groups(const char* groups, int64* n_groups) {
-    bool is_null = false;
-    select_facts(
-        psprintf("SELECT pg_catalog.count(*), pg_catalog.array_agg(g.partition_key) FROM "
-                 "(%s LIMIT %d) AS g",
-                 groups, kListedGroups + 1));
-    HeapTuple row = SPI_tuptable->vals[0];
-    *n_groups = DatumGetInt64(SPI_getbinval(row, SPI_tuptable->tupdesc, 1, &is_null));
-    if (*n_groups == 0 || *n_groups > kListedGroups) return (Datum)0;
-    return SPI_getbinval(row, SPI_tuptable->tupdesc, 2, &is_null);
+    ListedGroups list = {0, nullptr, CurrentMemoryContext};
+    const int level = plan_for_layers();
+    (void)pg::run_read_query(groups, many_max_workers, list_group, &list);
+    AtEOXact_GUC(true, level);
+    *n_groups = list.n;
+    if (list.n == 0 || list.n > kListedGroups) return (Datum)0;
+    return makeArrayResult(list.keys, list.context);
 }
 
 // Whether the training compared all groups that can be with what is in production now: under this

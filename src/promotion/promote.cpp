@@ -79,6 +79,7 @@ int64 merge_layers(const registry::ProductionState* state, int n, int64 layer, i
                                       : psprintf("%s_p" INT64_FORMAT, kModels, storage);
     registry::RegistryRights rights;
     registry::enter_registry(&rights);
+    const int level = plan_for_layers();
     const int code = SPI_execute(
         psprintf("INSERT INTO many_models.%s SELECT " INT64_FORMAT ", " INT64_FORMAT
                  ", o.promotion_id, o.run_id, o.model_id, o.key_hash, o.replaced, o.n_rows, "
@@ -89,6 +90,7 @@ int64 merge_layers(const registry::ProductionState* state, int n, int64 layer, i
         false, 0);
     if (code != SPI_OK_INSERT) elog(ERROR, "could not merge layers: %d", code);
     const auto rows = (int64)SPI_processed;
+    AtEOXact_GUC(true, level);
     registry::leave_registry(&rights);
     return rows;
 }

@@ -79,6 +79,19 @@ void lock_production(const char* model_set, bool exclusive) {
     registry::leave_registry(&rights);
 }
 
+int plan_for_layers() {
+    const int level = NewGUCNestLevel();
+    const char* const settings[][2] = {{"enable_mergejoin", "off"},
+                                       {"enable_nestloop", "off"},
+                                       {"jit", "off"},
+                                       {"parallel_tuple_cost", "0"},
+                                       {"parallel_leader_participation", "off"}};
+    for (const auto& setting : settings)
+        (void)set_config_option(setting[0], setting[1], PGC_USERSET, PGC_S_SESSION, GUC_ACTION_SAVE,
+                                true, 0, false);
+    return level;
+}
+
 // --- Rows -------------------------------------------------------------------------------------
 
 struct RowWriter {
@@ -118,7 +131,7 @@ RowWriter* open_writer(const char* parent, int64 storage) {
 
 namespace {
 
-// No ring of buffers: what was promoted is what will be read next.
+// No ring of buffers: the index will read what was written, and then whoever predicts.
 void flush_writer(RowWriter* writer) {
     if (writer->n == 0) return;
     table_multi_insert(writer->relation, writer->slots, writer->n, writer->command, 0, nullptr);
@@ -199,10 +212,10 @@ int64 finish_partition(const char* parent, int64 storage, int64 rows) {
                  "(" INT64_FORMAT ")",
                  parent, name, storage));
     execute(psprintf("ALTER TABLE many_models.%s ENABLE ROW LEVEL SECURITY", name));
-    // Keys are distinct, and a small sample shows it.
+    // A small sample shows what joins need to know: keys are distinct, runs and layers are not.
     (void)set_config_option("default_statistics_target", "10", PGC_USERSET, PGC_S_SESSION,
                             GUC_ACTION_SAVE, true, 0, false);
-    execute(psprintf("ANALYZE many_models.%s (%s)", name, models ? "key_hash" : "action"));
+    execute(psprintf("ANALYZE many_models.%s", name));
     return storage;
 }
 

@@ -22,6 +22,11 @@ registry::ModelSet* require_promotable(const char* model_set);
 // it wait too. Raises 42704 when it was dropped meanwhile. Trainings do not wait.
 void lock_production(const char* model_set, bool exclusive);
 
+// Sets the planner up for queries that join whole layers, until AtEOXact_GUC of the level returned:
+// hash joins, by parallel workers, while this process writes. It has no statistics of the
+// partitioned tables, and would sort all models, or look up each group by an index.
+int plan_for_layers();
+
 // Rows on their way into a table of production, one at a time, from within a running query.
 struct RowWriter;
 // storage 0: the shared partition, else a new table that finish_partition attaches.

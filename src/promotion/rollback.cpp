@@ -119,19 +119,28 @@ char* rows_of(const registry::ProductionState* state) {
 
 int64 count_of(const char* query) {
     const int code = SPI_execute(query, false, 1);
-    if (code != SPI_OK_SELECT) elog(ERROR, "could not count the models: %d", code);
+    if (code != SPI_OK_SELECT || SPI_processed != 1)
+        elog(ERROR, "could not count the models: %d", code);
     bool is_null = false;
     return DatumGetInt64(SPI_getbinval(SPI_tuptable->vals[0], SPI_tuptable->tupdesc, 1, &is_null));
+}
+
+// Models in production after a promotion; 0: before the first.
+int64 production_after(int64 promotion_id) {
+    if (promotion_id == 0) return 0;
+    return count_of(
+        psprintf("SELECT production FROM many_models.promotions WHERE promotion_id "
+                 "OPERATOR(pg_catalog.=) '" INT64_FORMAT "'::pg_catalog.int8",
+                 promotion_id));
 }
 
 // Groups whose model changes, into the report: b restored, w withdrawn.
 void write_changes(Promotion* promotion, const registry::ProductionState* now,
                    const registry::ProductionState* then) {
     registry::RegistryRights rights;
-    const int64 before =
-        count_of(psprintf("SELECT pg_catalog.count(*) FROM (%s) AS s", rows_of(now)));
-    promotion->production =
-        count_of(psprintf("SELECT pg_catalog.count(*) FROM (%s) AS s", rows_of(then)));
+    const int level = plan_for_layers();
+    const int64 before = production_after(now->promotion_id);
+    promotion->production = production_after(promotion->restored);
     const int64 storage =
         before + promotion->production > kOwnPartitionRows ? promotion->promotion_id : 0;
     registry::enter_registry(&rights);
@@ -157,6 +166,7 @@ void write_changes(Promotion* promotion, const registry::ProductionState* now,
     CommandCounterIncrement();
     promotion->storage = finish_partition(kReport, storage, changed);
     registry::leave_registry(&rights);
+    AtEOXact_GUC(true, level);
 }
 
 void roll_back(Promotion* promotion, const void* arguments) {
