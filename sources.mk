@@ -6,7 +6,7 @@ MODULE_SOURCES = src/registry/retention.cpp src/serving/sql_text.cpp src/serving
   src/engine/fit_session.cpp src/engine/incumbent.cpp src/engine/fit_phase.cpp src/engine/fit_processes.cpp src/engine/train_options.cpp src/engine/train_spec.cpp src/engine/collect.cpp src/engine/set_view.cpp \
   src/engine/drop.cpp src/engine/run_resources.cpp src/engine/estimate.cpp src/engine/plan_report.cpp src/engine/train.cpp \
   src/engine/run_lock.cpp src/engine/background_store.cpp src/engine/background.cpp src/engine/background_train.cpp src/engine/run_control.cpp src/engine/fingerprint.cpp src/engine/carry.cpp src/engine/refresh.cpp src/engine/append.cpp src/engine/rescan.cpp \
-  src/promotion/rule_parse.cpp src/promotion/rule.cpp src/promotion/repository.cpp src/promotion/candidates.cpp src/promotion/promote.cpp src/promotion/rollback.cpp src/promotion/prune.cpp \
+  src/promotion/rule_parse.cpp src/promotion/rule.cpp src/promotion/repository.cpp src/promotion/contest.cpp src/promotion/candidates.cpp src/promotion/promote.cpp src/promotion/rollback.cpp src/promotion/prune.cpp \
   src/serving/model_value.cpp src/serving/model_type.cpp src/serving/model_coefficients.cpp src/serving/fit_aggregate.cpp src/serving/predict_model.cpp src/serving/model_table.cpp src/serving/score_row.cpp \
   src/serving/score_models.cpp src/serving/score_query.cpp src/serving/score_table.cpp src/serving/score_receiver.cpp src/serving/score_many_models.cpp src/serving/model_cache.cpp src/serving/predict_set.cpp \
   src/serving/accuracy.cpp src/serving/feature_shift.cpp src/serving/evaluate_query.cpp src/serving/evaluate_store.cpp src/serving/evaluate_many_models.cpp

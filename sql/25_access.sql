@@ -125,26 +125,29 @@ CREATE POLICY owner_or_granted ON many_models.model_sets FOR SELECT
 CREATE POLICY of_visible_set ON many_models.runs FOR SELECT
     USING (model_set IN (SELECT s.model_set FROM many_models.model_sets AS s));
 
+-- The sets of which a role sees every group.
+CREATE VIEW many_models.whole_sets WITH (security_invoker = true) AS
+SELECT s.model_set FROM many_models.model_sets AS s
+WHERE pg_catalog.pg_has_role(s.owner::oid, 'USAGE')
+UNION ALL
+SELECT g.model_set FROM many_models.grant_store AS g WHERE g.keys IS NULL;
+COMMENT ON VIEW many_models.whole_sets IS 'the sets of which the caller may read every group; for policies';
+GRANT SELECT ON many_models.whole_sets TO PUBLIC;
+
 -- Each condition is one hash table per query; the function is called for groups of sets of which the
 -- role may see some keys only.
 CREATE POLICY of_granted_key ON many_models.model_store FOR SELECT
     USING (run_id IN (
             SELECT r.run_id FROM many_models.runs AS r
             WHERE r.kind IN ('train', 'import') AND r.model_set IN (
-                SELECT s.model_set FROM many_models.model_sets AS s
-                WHERE pg_catalog.pg_has_role(s.owner::oid, 'USAGE')
-                UNION ALL
-                SELECT g.model_set FROM many_models.grant_store AS g WHERE g.keys IS NULL))
+                SELECT w.model_set FROM many_models.whole_sets AS w))
         OR (run_id IN (SELECT r.run_id FROM many_models.runs AS r WHERE r.kind IN ('train', 'import'))
             AND many_models.run_key_is_granted(run_id, partition_key)));
 CREATE POLICY of_granted_key ON many_models.failure_store FOR SELECT
     USING (run_id IN (
             SELECT r.run_id FROM many_models.runs AS r
             WHERE r.kind IN ('train', 'import') AND r.model_set IN (
-                SELECT s.model_set FROM many_models.model_sets AS s
-                WHERE pg_catalog.pg_has_role(s.owner::oid, 'USAGE')
-                UNION ALL
-                SELECT g.model_set FROM many_models.grant_store AS g WHERE g.keys IS NULL))
+                SELECT w.model_set FROM many_models.whole_sets AS w))
         OR (run_id IN (SELECT r.run_id FROM many_models.runs AS r WHERE r.kind IN ('train', 'import'))
             AND many_models.run_key_is_granted(run_id, partition_key)));
 

@@ -137,22 +137,14 @@ CREATE POLICY of_visible_set ON many_models.production_runs FOR SELECT
 CREATE POLICY of_granted_key ON many_models.production_store FOR SELECT
     USING (layer IN (
             SELECT p.promotion_id FROM many_models.promotions AS p
-            WHERE p.model_set IN (
-                SELECT s.model_set FROM many_models.model_sets AS s
-                WHERE pg_catalog.pg_has_role(s.owner::oid, 'USAGE')
-                UNION ALL
-                SELECT g.model_set FROM many_models.grant_store AS g WHERE g.keys IS NULL))
+            WHERE p.model_set IN (SELECT w.model_set FROM many_models.whole_sets AS w))
         OR (layer IN (SELECT p.promotion_id FROM many_models.promotions AS p)
             AND many_models.key_is_granted((SELECT p.model_set FROM many_models.promotions AS p
                 WHERE p.promotion_id = production_store.layer), partition_key)));
 CREATE POLICY of_granted_key ON many_models.promotion_store FOR SELECT
     USING (promotion_id IN (
             SELECT p.promotion_id FROM many_models.promotions AS p
-            WHERE p.model_set IN (
-                SELECT s.model_set FROM many_models.model_sets AS s
-                WHERE pg_catalog.pg_has_role(s.owner::oid, 'USAGE')
-                UNION ALL
-                SELECT g.model_set FROM many_models.grant_store AS g WHERE g.keys IS NULL))
+            WHERE p.model_set IN (SELECT w.model_set FROM many_models.whole_sets AS w))
         OR (promotion_id IN (SELECT p.promotion_id FROM many_models.promotions AS p)
             AND many_models.key_is_granted((SELECT p.model_set FROM many_models.promotions AS p
                 WHERE p.promotion_id = promotion_store.promotion_id), partition_key)));

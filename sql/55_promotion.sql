@@ -69,10 +69,29 @@ REVOKE ALL ON FUNCTION many_models.prune_promotions(text, integer) FROM PUBLIC;
 REVOKE ALL ON FUNCTION many_models.promote_models(text, integer, text, boolean) FROM PUBLIC;
 REVOKE ALL ON FUNCTION many_models.rollback_models(text, bigint, timestamptz) FROM PUBLIC;
 
--- The first condition on storage leaves out, before anything is read, partitions of layers that are
--- in force nowhere.
+-- What is in force: the rows of production_store that production_sets makes valid. The first condition
+-- on storage leaves out, before anything is read, partitions of layers that are in force nowhere.
+CREATE VIEW many_models.production_in_force WITH (security_invoker = true) AS
+SELECT s.model_set, m.*
+FROM many_models.production_sets AS s
+CROSS JOIN LATERAL ROWS FROM (pg_catalog.unnest(s.layers), pg_catalog.unnest(s.storages)) WITH ORDINALITY AS l (layer, storage, rank)
+JOIN many_models.production_store AS m ON m.storage = l.storage AND m.layer = l.layer
+WHERE m.storage = ANY (ARRAY(SELECT pg_catalog.unnest(c.storages) FROM many_models.production_sets AS c))
+    AND NOT EXISTS (
+        SELECT
+        FROM many_models.production_sets AS t
+        CROSS JOIN LATERAL ROWS FROM (pg_catalog.unnest(t.layers), pg_catalog.unnest(t.storages)) WITH ORDINALITY AS u (layer, storage, rank)
+        JOIN many_models.production_store AS n ON n.storage = u.storage AND n.layer = u.layer
+        WHERE n.storage = ANY (ARRAY(SELECT pg_catalog.unnest(c.storages[:pg_catalog.cardinality(c.storages) - 1])
+                                     FROM many_models.production_sets AS c))
+            AND u.rank < pg_catalog.cardinality(t.layers)
+            AND t.model_set = s.model_set
+            AND u.rank < l.rank
+            AND n.key_hash = m.key_hash
+            AND n.partition_key = m.partition_key);
+
 CREATE VIEW many_models.production_models WITH (security_invoker = true) AS
-SELECT s.model_set,
+SELECT m.model_set,
        m.partition_key,
        m.model_id,
        r.version,
@@ -93,24 +112,39 @@ SELECT s.model_set,
        many_models.model_bytes(m.model) AS bytes,
        m.first_time,
        m.last_time
-FROM many_models.production_sets AS s
-CROSS JOIN LATERAL ROWS FROM (pg_catalog.unnest(s.layers), pg_catalog.unnest(s.storages)) WITH ORDINALITY AS l (layer, storage, rank)
-JOIN many_models.production_store AS m ON m.storage = l.storage AND m.layer = l.layer
+FROM many_models.production_in_force AS m
 JOIN many_models.production_runs AS r ON r.run_id = m.run_id
-LEFT JOIN many_models.promotions AS p ON p.promotion_id = m.promotion_id
-WHERE m.storage = ANY (ARRAY(SELECT pg_catalog.unnest(c.storages) FROM many_models.production_sets AS c))
-    AND NOT EXISTS (
-        SELECT
-        FROM many_models.production_sets AS t
-        CROSS JOIN LATERAL ROWS FROM (pg_catalog.unnest(t.layers), pg_catalog.unnest(t.storages)) WITH ORDINALITY AS u (layer, storage, rank)
-        JOIN many_models.production_store AS n ON n.storage = u.storage AND n.layer = u.layer
-        WHERE n.storage = ANY (ARRAY(SELECT pg_catalog.unnest(c.storages[:pg_catalog.cardinality(c.storages) - 1])
-                                     FROM many_models.production_sets AS c))
-            AND u.rank < pg_catalog.cardinality(t.layers)
-            AND t.model_set = s.model_set
-            AND u.rank < l.rank
-            AND n.key_hash = m.key_hash
-            AND n.partition_key = m.partition_key);
+LEFT JOIN many_models.promotions AS p ON p.promotion_id = m.promotion_id;
+
+-- What predict and score_many_models use when they are not asked for a version.
+CREATE VIEW many_models.models_in_use WITH (security_invoker = true) AS
+SELECT p.model_set,
+       p.partition_key,
+       p.model_id,
+       r.version,
+       p.run_id,
+       true AS in_production,
+       p.key_hash,
+       p.model
+FROM many_models.production_in_force AS p
+JOIN many_models.production_runs AS r ON r.run_id = p.run_id
+UNION ALL
+SELECT s.model_set,
+       m.partition_key,
+       m.model_id,
+       t.version,
+       m.run_id,
+       false,
+       m.key_hash,
+       m.model
+FROM many_models.model_sets AS s
+JOIN LATERAL (SELECT r.run_id, r.storage, r.version FROM many_models.runs AS r
+              WHERE r.model_set = s.model_set AND r.kind IN ('train', 'import')
+              ORDER BY r.version DESC LIMIT 1) AS t ON true
+JOIN many_models.model_store AS m ON m.run_id = t.run_id AND m.storage = t.storage
+WHERE NOT EXISTS (SELECT FROM many_models.production_in_force AS p
+                  WHERE p.model_set = s.model_set AND p.key_hash = m.key_hash
+                      AND p.partition_key = m.partition_key);
 
 CREATE VIEW many_models.promotion_report WITH (security_invoker = true) AS
 SELECT p.promotion_id,
@@ -142,6 +176,10 @@ SELECT p.promotion_id,
 FROM many_models.promotions AS p
 JOIN many_models.production_store AS m ON m.layer = p.promotion_id AND m.promotion_id = p.promotion_id;
 
+COMMENT ON VIEW many_models.production_in_force IS
+    'rows of production_store that are in production now; read it through production_models';
+COMMENT ON VIEW many_models.models_in_use IS
+    'the models that predict and score_many_models use: those in production, for other groups those of the latest version';
 COMMENT ON VIEW many_models.production_models IS 'the models in production: one row per group and set';
 COMMENT ON COLUMN many_models.production_models.version IS 'the version it was trained in';
 COMMENT ON COLUMN many_models.production_models.promotion_id IS 'the promotion that chose it';
@@ -160,4 +198,5 @@ COMMENT ON COLUMN many_models.promotion_report.model_id IS
 COMMENT ON COLUMN many_models.promotion_report.production_before IS
     'the model in production before; NULL: none';
 
-GRANT SELECT ON many_models.production_models, many_models.promotion_report TO PUBLIC;
+GRANT SELECT ON many_models.production_in_force, many_models.production_models,
+    many_models.models_in_use, many_models.promotion_report TO PUBLIC;

@@ -262,16 +262,13 @@ REVOKE ALL ON FUNCTION many_models.set_drift_threshold(text, double precision, d
 -- The models in use against the latest evaluations of their predictions.
 CREATE VIEW many_models.drift WITH (security_invoker = true) AS
 WITH newest AS (
-    -- The latest version of each set, its thresholds, and the unit of its latest evaluation.
-    SELECT s.model_set, t.run_id, t.storage, t.version,
+    -- Of each set, its thresholds and the unit of its latest evaluation.
+    SELECT s.model_set,
            CASE WHEN h.model_set IS NULL THEN 1.5 ELSE h.error_ratio END AS error_threshold,
            CASE WHEN h.model_set IS NULL THEN 0.25 ELSE h.psi END AS psi_threshold,
            coalesce(h.periods, 2) AS periods,
            e.details ->> 'period' AS period
     FROM many_models.model_sets AS s
-    JOIN LATERAL (SELECT r.run_id, r.storage, r.version FROM many_models.runs AS r
-                  WHERE r.model_set = s.model_set AND r.kind IN ('train', 'import')
-                  ORDER BY r.version DESC LIMIT 1) AS t ON true
     LEFT JOIN LATERAL (SELECT r.details FROM many_models.runs AS r
                        WHERE r.model_set = s.model_set AND r.kind = 'evaluate'
                        ORDER BY r.run_id DESC LIMIT 1) AS e ON true
@@ -303,13 +300,11 @@ WITH newest AS (
     WHERE e.n_rows > 0 AND e.rmse < 1e150
     GROUP BY e.model_set, e.key_hash, e.partition_key, e.model_checksum
 ), models AS (
-    -- The models in use.
-    SELECT n.model_set, n.version, m.model_id, m.key_hash, m.partition_key,
-           many_models.model_checksum(m.model) AS checksum
-    FROM newest AS n
-    JOIN many_models.model_store AS m ON m.run_id = n.run_id AND m.storage = n.storage
+    SELECT u.model_set, u.version, u.model_id, u.key_hash, u.partition_key, u.in_production,
+           many_models.model_checksum(u.model) AS checksum
+    FROM many_models.models_in_use AS u
 ), measured AS (
-    SELECT m.model_set, m.version, m.model_id, m.partition_key, n.period,
+    SELECT m.model_set, m.version, m.model_id, m.partition_key, m.in_production, n.period,
            r.first_period, r.last_period, r.n_rows, r.rmse, r.bias, r.coverage,
            r.reference, r.reference_rmse, r.reference_rows,
            CASE WHEN r.reference_rmse > 0 THEN r.rmse / r.reference_rmse END AS error_ratio,
@@ -328,7 +323,9 @@ SELECT d.*,
            OR coalesce(d.psi > greatest(d.psi_threshold, d.psi_noise) AND d.psi_threshold IS NOT NULL, false) AS drifted
 FROM measured AS d;
 COMMENT ON VIEW many_models.drift IS
-    'one row per model of the latest version of each set: the error of its latest predictions against that of its holdout, and how far the features moved';
+    'one row per model in use (in production, or of the latest version): the error of its latest predictions against that of its holdout, and how far the features moved';
+COMMENT ON COLUMN many_models.drift.in_production IS
+    'whether the model is in production; else it is of the latest version';
 COMMENT ON COLUMN many_models.drift.n_rows IS
     'predictions with an actual in the latest periods; NULL where the model has none yet';
 COMMENT ON COLUMN many_models.drift.error_ratio IS 'rmse / reference_rmse';

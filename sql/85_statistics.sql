@@ -101,6 +101,7 @@ SELECT s.model_set,
        r.last_trained_at,
        r.last_scored_at,
        r.last_evaluated_at,
+       p.last_promoted_at,
        r.last_train_elapsed,
        r.last_score_elapsed,
        r.last_failed_fraction,
@@ -136,7 +137,11 @@ LEFT JOIN (
           FROM many_models.runs AS v) AS u
     GROUP BY u.model_set
 ) AS r ON r.model_set = s.model_set
-LEFT JOIN many_models.dropped_runs AS d ON d.model_set = s.model_set;
+LEFT JOIN many_models.dropped_runs AS d ON d.model_set = s.model_set
+LEFT JOIN (SELECT q.model_set, max(q.promoted_at) AS last_promoted_at
+           FROM many_models.promotions AS q
+           WHERE q.kind <> 'dry_run'
+           GROUP BY q.model_set) AS p ON p.model_set = s.model_set;
 
 COMMENT ON VIEW many_models.stat_model_sets IS
     'counters per model set since it was made, dropped versions included; runs that failed leave no trace';
@@ -149,6 +154,7 @@ COMMENT ON COLUMN many_models.stat_model_sets.rows_evaluated IS
     'pairs of prediction and actual that evaluations compared';
 COMMENT ON COLUMN many_models.stat_model_sets.peak_memory_bytes IS
     'largest of the runs of the versions that are there; see runs';
+COMMENT ON COLUMN many_models.stat_model_sets.last_promoted_at IS 'or rolled back';
 COMMENT ON COLUMN many_models.stat_model_sets.last_failed_fraction IS
     'part of the groups that failed in the last training; skipped ones do not count';
 COMMENT ON COLUMN many_models.stat_model_sets.last_without_prediction_fraction IS

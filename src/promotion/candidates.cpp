@@ -3,13 +3,9 @@
 #include <cmath>
 
 #include "core/codec/linear_model.h"
-#include "engine/rescan.h"
+#include "pg/read_query.h"
 #include "pg/settings.h"
 #include "wall/wall.h"
-
-extern "C" {
-#include "tcop/dest.h"
-}
 
 namespace many::promotion {
 
@@ -39,7 +35,6 @@ enum Column {
 };
 
 struct DecisionReceiver {
-    DestReceiver dest;  // first: the executor sees only this
     Contest* contest;
     Decisions* decisions;
     RowWriter* models;
@@ -47,231 +42,60 @@ struct DecisionReceiver {
     int64 promotion_id;
     int64 storage;
     const char* no_model;  // reason of groups without a candidate
-    MemoryContext row_context;
+    int64 found;           // of what is in production
 };
 
-// --- Facts ------------------------------------------------------------------------------------
+// --- The queries ------------------------------------------------------------------------------
 
-constexpr const char* kFactColumns =
-    "run_id, finished_at, coalesce(trained, 0), coalesce(failed, 0) OPERATOR(pg_catalog.+) "
-    "coalesce(skipped, 0), coalesce((details OPERATOR(pg_catalog.->>) 'production')::"
-    "pg_catalog.int8, 0)";
+constexpr const char* kNoProduction =
+    ", NULL::pg_catalog.jsonb, NULL::pg_catalog.int8, NULL::pg_catalog.int8, "
+    "NULL::pg_catalog.int8, NULL::pg_catalog.int8";
+constexpr const char* kProduction = ", p.partition_key, p.model_id, p.run_id, p.n_rows, p.layer";
+constexpr const char* kNoRescan =
+    ", NULL::many_models.model, NULL::pg_catalog.float8[], NULL::pg_catalog.int8";
 
-void set_facts(RunFacts* facts, HeapTuple row, TupleDesc descriptor) {
-    bool is_null = false;
-    facts->finished_at = DatumGetTimestampTz(SPI_getbinval(row, descriptor, 2, &is_null));
-    facts->trained = DatumGetInt64(SPI_getbinval(row, descriptor, 3, &is_null));
-    facts->without_model = DatumGetInt64(SPI_getbinval(row, descriptor, 4, &is_null));
-    facts->compared_promotion = DatumGetInt64(SPI_getbinval(row, descriptor, 5, &is_null));
+char* rows_in_production(const Contest* contest) {
+    return registry::production_rows(
+        contest->production,
+        "m.partition_key, m.key_hash, m.model_id, m.run_id, m.n_rows, m.layer");
 }
 
-// "it needs the feature "z"": a promoted run cannot be judged on rows that lack a feature.
-const char* missing_feature(const registry::TrainingRun* candidate,
-                            const registry::TrainingRun* promoted) {
-    for (int i = 0; i < promoted->n_features; i++) {
-        bool found = false;
-        for (int k = 0; k < candidate->n_features && !found; k++)
-            found = strcmp(candidate->features[k], promoted->features[i]) == 0;
-        if (!found)
-            return psprintf("it needs the feature \"%s\", which version %d does not have",
-                            promoted->features[i], candidate->version);
-    }
-    return nullptr;
-}
-
-int compare_facts(const void* a, const void* b) {
-    const int64 x = ((const RunFacts*)a)->run->run_id;
-    const int64 y = ((const RunFacts*)b)->run->run_id;
-    return x < y ? -1 : x > y ? 1 : 0;
-}
-
-RunFacts* find_facts(const Contest* contest, int64 run_id) {
-    int low = 0;
-    int high = contest->n_runs - 1;
-    while (low <= high) {
-        const int middle = (low + high) / 2;
-        RunFacts* facts = &contest->runs[middle];
-        if (facts->run->run_id == run_id) return facts;
-        if (facts->run->run_id < run_id)
-            low = middle + 1;
-        else
-            high = middle - 1;
-    }
-    return nullptr;
-}
-
-void select_facts(const char* query) {
-    const int code = SPI_execute(query, true, 0);
-    if (code != SPI_OK_SELECT) elog(ERROR, "could not read the registry: %d", code);
-}
-
-char* candidate_rows(const registry::TrainingRun* run) {
-    return psprintf(
-        "(SELECT k.model_id, k.key_hash, k.partition_key, k.n_rows, k.first_time, k.last_time, "
-        "k.model, k.comparison, k.compared_with "
-        "FROM many_models.model_store AS k WHERE k.storage OPERATOR(pg_catalog.=) "
-        "'" INT64_FORMAT "'::pg_catalog.int8 AND k.run_id OPERATOR(pg_catalog.=) '" INT64_FORMAT
-        "'::pg_catalog.int8)",
-        run->storage, run->run_id);
-}
-
-registry::TrainingRun** run_list(const Contest* contest) {
-    auto** runs = (registry::TrainingRun**)palloc(sizeof(registry::TrainingRun*) *
-                                                  ((Size)contest->n_runs + 1));
-    for (int i = 0; i < contest->n_runs; i++) runs[i] = contest->runs[i].run;
-    return runs;
-}
-
-char* group_condition(const Contest* contest, const char* a, const char* b) {
-    return registry::same_group(a, b, contest->candidate.run, run_list(contest), contest->n_runs);
-}
-
-}  // namespace
-
-void read_facts(Contest* contest, const char* model_set, int version) {
-    contest->candidate.run = registry::find_training_run(model_set, version);
-    registry::TrainingRun** runs = registry::find_production_runs(model_set, &contest->n_runs);
-    contest->production = registry::find_production(model_set);
-    contest->runs = (RunFacts*)palloc0(sizeof(RunFacts) * ((Size)contest->n_runs + 1));
-    for (int i = 0; i < contest->n_runs; i++) {
-        contest->runs[i].run = runs[i];
-        contest->runs[i].missing = missing_feature(contest->candidate.run, runs[i]);
-    }
-    qsort(contest->runs, (size_t)contest->n_runs, sizeof(RunFacts), compare_facts);
-    registry::require_same_hash(contest->candidate.run, runs, contest->n_runs);
-    select_facts(
-        psprintf("SELECT %s FROM many_models.runs WHERE run_id OPERATOR(pg_catalog.=) "
-                 "'" INT64_FORMAT "'::pg_catalog.int8",
-                 kFactColumns, contest->candidate.run->run_id));
-    if (SPI_processed != 1) elog(ERROR, "the run of the version vanished");
-    set_facts(&contest->candidate, SPI_tuptable->vals[0], SPI_tuptable->tupdesc);
-    select_facts(
-        psprintf("SELECT %s FROM many_models.production_runs WHERE model_set "
-                 "OPERATOR(pg_catalog.=) %s",
-                 kFactColumns, quote_literal_cstr(model_set)));
-    for (uint64 i = 0; i < SPI_processed; i++) {
-        bool is_null = false;
-        RunFacts* facts =
-            find_facts(contest, DatumGetInt64(SPI_getbinval(SPI_tuptable->vals[i],
-                                                            SPI_tuptable->tupdesc, 1, &is_null)));
-        if (facts != nullptr) set_facts(facts, SPI_tuptable->vals[i], SPI_tuptable->tupdesc);
-    }
-    contest->production_groups = 0;
-    if (contest->production->promotion_id == 0) return;
-    select_facts(
-        psprintf("SELECT production FROM many_models.promotions WHERE promotion_id "
-                 "OPERATOR(pg_catalog.=) '" INT64_FORMAT "'::pg_catalog.int8",
-                 contest->production->promotion_id));
-    bool is_null = true;
-    if (SPI_processed == 1)
-        contest->production_groups =
-            DatumGetInt64(SPI_getbinval(SPI_tuptable->vals[0], SPI_tuptable->tupdesc, 1, &is_null));
-}
-
-// --- Comparisons that are out of date ---------------------------------------------------------
-
-namespace {
-
-constexpr int kListedGroups = 100000;  // these are read alone
-
-// Groups whose recorded comparison is not with what is in production now, though it could be.
-char* outdated_groups(const Contest* contest) {
-    StringInfoData comparable;
-    initStringInfo(&comparable);
-    for (int i = 0; i < contest->n_runs; i++)
-        if (contest->runs[i].missing == nullptr)
-            appendStringInfo(&comparable, "%s" INT64_FORMAT, comparable.len > 0 ? "," : "",
-                             contest->runs[i].run->run_id);
-    return psprintf(
-        "SELECT c.partition_key FROM %s AS c JOIN (%s) AS p ON %s WHERE c.comparison IS NOT NULL "
-        "AND (c.compared_with OPERATOR(pg_catalog.<>) p.model_id OR c.compared_with IS NULL) AND "
-        "c.model_id OPERATOR(pg_catalog.<>) p.model_id AND p.run_id OPERATOR(pg_catalog.=) ANY "
-        "('{%s}'::pg_catalog.int8[])",
-        candidate_rows(contest->candidate.run),
-        registry::production_rows(contest->production,
-                                  "m.model_id, m.run_id, m.key_hash, m.partition_key"),
-        group_condition(contest, "c", "p"), comparable.data);
-}
-
-// jsonb[] of their keys; 0 when they are too many to list.
-Datum list_groups(const char* groups, int64* n_groups) {
-    bool is_null = false;
-    select_facts(
-        psprintf("SELECT pg_catalog.count(*), pg_catalog.array_agg(g.partition_key) FROM "
-                 "(%s LIMIT %d) AS g",
-                 groups, kListedGroups + 1));
-    HeapTuple row = SPI_tuptable->vals[0];
-    *n_groups = DatumGetInt64(SPI_getbinval(row, SPI_tuptable->tupdesc, 1, &is_null));
-    if (*n_groups == 0 || *n_groups > kListedGroups) return (Datum)0;
-    return SPI_getbinval(row, SPI_tuptable->tupdesc, 2, &is_null);
-}
-
-Jsonb* options_of(const registry::TrainingRun* run) {
-    bool is_null = false;
-    select_facts(
-        psprintf("SELECT options FROM many_models.runs WHERE run_id "
-                 "OPERATOR(pg_catalog.=) '" INT64_FORMAT "'::pg_catalog.int8",
-                 run->run_id));
-    return DatumGetJsonbPCopy(
-        SPI_getbinval(SPI_tuptable->vals[0], SPI_tuptable->tupdesc, 1, &is_null));
-}
-
-}  // namespace
-
-void renew_comparisons(Contest* contest) {
-    // A version trained under today's production is compared with all that it can be.
-    if (contest->production->n_layers == 0 ||
-        contest->candidate.compared_promotion == contest->production->promotion_id)
-        return;
-    engine::Rescan rescan = {};
-    int64 n_groups = 0;
-    rescan.run = contest->candidate.run;
-    rescan.groups = list_groups(outdated_groups(contest), &n_groups);
-    if (n_groups == 0) return;
-    rescan.options = options_of(contest->candidate.run);
-    engine::rescan_comparisons(&rescan, many_max_workers);
-    auto* relation = (EphemeralNamedRelation)palloc0(sizeof(EphemeralNamedRelationData));
-    relation->md.name = pstrdup(kRescanRelation);
-    relation->md.tupdesc = rescan.columns;
-    relation->md.enrtype = ENR_NAMED_TUPLESTORE;
-    relation->md.enrtuples = (double)rescan.n_rows;
-    relation->reldata = rescan.rows;
-    if (SPI_register_relation(relation) != SPI_OK_REL_REGISTER)
-        elog(ERROR, "could not register the results of a rescan");
-    contest->rescanned = true;
-}
-
-// --- The query --------------------------------------------------------------------------------
-
-namespace {
-
-char* contest_query(const Contest* contest) {
-    const registry::TrainingRun* run = contest->candidate.run;
+// The candidates, each with what is in production. With the models as the outer side of a join that
+// parallel workers can do; a full join of both is done by one process.
+char* candidates_query(const Contest* contest) {
     const bool production = contest->production->n_layers > 0;
     StringInfoData query;
     initStringInfo(&query);
-    appendStringInfoString(
+    appendStringInfo(
         &query,
         "SELECT c.model_id, c.key_hash, c.partition_key, c.n_rows, c.first_time, c.last_time, "
-        "c.model, c.comparison, c.compared_with");
-    appendStringInfoString(
-        &query, production ? ", p.partition_key, p.model_id, p.run_id, p.n_rows, p.layer"
-                           : ", NULL::pg_catalog.jsonb, NULL::pg_catalog.int8, "
-                             "NULL::pg_catalog.int8, NULL::pg_catalog.int8, NULL::pg_catalog.int8");
-    const bool failures = production && contest->candidate.without_model > 0;
-    appendStringInfoString(&query, failures ? ", f.message" : ", NULL::pg_catalog.text");
-    appendStringInfoString(&query, contest->rescanned
-                                       ? ", x.model, x.comparison, x.compared_with"
-                                       : ", NULL::many_models.model, NULL::pg_catalog.float8[], "
-                                         "NULL::pg_catalog.int8");
-    appendStringInfo(&query, " FROM %s AS c", candidate_rows(run));
+        "c.model, c.comparison, c.compared_with%s, NULL::pg_catalog.text%s FROM %s AS c",
+        production ? kProduction : kNoProduction,
+        contest->rescanned ? ", x.model, x.comparison, x.compared_with" : kNoRescan,
+        candidate_rows(contest->candidate.run));
     if (production)
-        appendStringInfo(
-            &query, " FULL JOIN (%s) AS p ON %s",
-            registry::production_rows(
-                contest->production,
-                "m.partition_key, m.key_hash, m.model_id, m.run_id, m.n_rows, m.layer"),
-            group_condition(contest, "c", "p"));
+        appendStringInfo(&query, " LEFT JOIN (%s) AS p ON %s", rows_in_production(contest),
+                         group_condition(contest, "c", "p"));
+    if (contest->rescanned)
+        appendStringInfo(&query, " LEFT JOIN %s AS x ON %s", kRescanRelation,
+                         group_condition(contest, "c", "x"));
+    return query.data;
+}
+
+// What is in production of groups without a candidate, and why they have none.
+char* others_query(const Contest* contest) {
+    const registry::TrainingRun* run = contest->candidate.run;
+    const bool failures = contest->candidate.without_model > 0;
+    StringInfoData query;
+    initStringInfo(&query);
+    appendStringInfo(
+        &query,
+        "SELECT NULL::pg_catalog.int8, NULL::pg_catalog.int8, NULL::pg_catalog.jsonb, "
+        "NULL::pg_catalog.int8, NULL::pg_catalog.text, NULL::pg_catalog.text, "
+        "NULL::many_models.model, NULL::pg_catalog.float8[], NULL::pg_catalog.int8%s%s%s FROM "
+        "(%s) AS p",
+        kProduction, failures ? ", f.message" : ", NULL::pg_catalog.text", kNoRescan,
+        rows_in_production(contest));
     if (failures)
         appendStringInfo(&query,
                          " LEFT JOIN (SELECT g.partition_key, g.message FROM "
@@ -281,9 +105,8 @@ char* contest_query(const Contest* contest) {
                          "'::pg_catalog.int8) AS f ON f.partition_key OPERATOR(pg_catalog.=) "
                          "p.partition_key",
                          run->storage, run->run_id);
-    if (contest->rescanned)
-        appendStringInfo(&query, " LEFT JOIN %s AS x ON %s", kRescanRelation,
-                         group_condition(contest, "c", "x"));
+    appendStringInfo(&query, " WHERE NOT EXISTS (SELECT FROM %s AS c WHERE %s)",
+                     candidate_rows(run), group_condition(contest, "c", "p"));
     return query.data;
 }
 
@@ -455,12 +278,11 @@ void note_staying(const registry::ProductionState* state, int64 layer, Decisions
     decisions->staying++;
 }
 
-bool receive_group(TupleTableSlot* slot, DestReceiver* self) {
-    auto* receiver = (DecisionReceiver*)self;
+void receive_group(TupleTableSlot* slot, void* argument) {
+    auto* receiver = (DecisionReceiver*)argument;
     Decisions* decisions = receiver->decisions;
-    MemoryContext old = MemoryContextSwitchTo(receiver->row_context);
-    slot_getallattrs(slot);
     const Row row = {slot->tts_values, slot->tts_isnull};
+    if (!row.nulls[kProductionId]) receiver->found++;
     char compared;
     char* reason;
     const char action = judge(receiver, row, &compared, &reason);
@@ -474,24 +296,13 @@ bool receive_group(TupleTableSlot* slot, DestReceiver* self) {
     (compared == 't'   ? decisions->by_training
      : compared == 'r' ? decisions->by_rescan
                        : decisions->not_compared)++;
-    MemoryContextSwitchTo(old);
-    MemoryContextReset(receiver->row_context);
-    return true;
 }
-
-void start_groups(DestReceiver*, int, TupleDesc) {}
-void end_groups(DestReceiver*) {}
 
 }  // namespace
 
 void decide(Contest* contest, int64 promotion_id, int64 storage, RowWriter* models,
             RowWriter* report, Decisions* decisions) {
     DecisionReceiver receiver = {};
-    receiver.dest.receiveSlot = receive_group;
-    receiver.dest.rStartup = start_groups;
-    receiver.dest.rShutdown = end_groups;
-    receiver.dest.rDestroy = end_groups;
-    receiver.dest.mydest = DestNone;
     receiver.contest = contest;
     receiver.decisions = decisions;
     receiver.models = models;
@@ -499,26 +310,11 @@ void decide(Contest* contest, int64 promotion_id, int64 storage, RowWriter* mode
     receiver.promotion_id = promotion_id;
     receiver.storage = storage;
     receiver.no_model = psprintf("no model in version %d", contest->candidate.run->version);
-    receiver.row_context =
-        AllocSetContextCreate(CurrentMemoryContext, "many_models group", ALLOCSET_DEFAULT_SIZES);
-    const bool was_read_only = XactReadOnly;
-    SPIPlanPtr plan =
-        SPI_prepare_cursor(contest_query(contest), 0, nullptr, CURSOR_OPT_PARALLEL_OK);
-    if (plan == nullptr) elog(ERROR, "could not plan the promotion: %d", SPI_result);
-    SPIExecuteOptions options = {};
-    options.read_only = true;
-    options.dest = &receiver.dest;
-    PG_TRY();
-    {
-        XactReadOnly = true;  // what a rule calls must not change anything
-        const int code = SPI_execute_plan_extended(plan, &options);
-        if (code < 0) elog(ERROR, "promotion failed: %s", SPI_result_code_string(code));
-    }
-    PG_FINALLY();
-    { XactReadOnly = was_read_only; }
-    PG_END_TRY();
-    SPI_freeplan(plan);
-    MemoryContextDelete(receiver.row_context);
+    const int level = plan_for_layers();
+    (void)pg::run_read_query(candidates_query(contest), many_max_workers, receive_group, &receiver);
+    if (contest->production->n_layers > 0 && receiver.found < contest->production_groups)
+        (void)pg::run_read_query(others_query(contest), many_max_workers, receive_group, &receiver);
+    AtEOXact_GUC(true, level);
 }
 
 }  // namespace many::promotion

@@ -38,6 +38,14 @@ struct Decisions {
 // Reads the facts as the caller. Needs an SPI connection.
 void read_facts(Contest* contest, const char* model_set, int version);
 
+// Of a run that was promoted; nullptr: unknown.
+RunFacts* find_facts(const Contest* contest, int64 run_id);
+
+// SQL: the candidates as a subquery; a condition that rows of `a`, a candidate, and `b`, a model in
+// production, are of one group.
+char* candidate_rows(const registry::TrainingRun* run);
+char* group_condition(const Contest* contest, const char* a, const char* b);
+
 // Makes the comparisons that are not with what is in production now, and could be: of those groups
 // alone when they are few. Sets contest->rescanned.
 void renew_comparisons(Contest* contest);

@@ -7,10 +7,6 @@
 #include "promotion/repository.h"
 #include "promotion/rule.h"
 
-extern "C" {
-#include "tcop/utility.h"
-}
-
 namespace many::promotion {
 
 namespace {
@@ -83,6 +79,7 @@ int64 merge_layers(const registry::ProductionState* state, int n, int64 layer, i
                                       : psprintf("%s_p" INT64_FORMAT, kModels, storage);
     registry::RegistryRights rights;
     registry::enter_registry(&rights);
+    const int level = plan_for_layers();
     const int code = SPI_execute(
         psprintf("INSERT INTO many_models.%s SELECT " INT64_FORMAT ", " INT64_FORMAT
                  ", o.promotion_id, o.run_id, o.model_id, o.key_hash, o.replaced, o.n_rows, "
@@ -93,6 +90,7 @@ int64 merge_layers(const registry::ProductionState* state, int n, int64 layer, i
         false, 0);
     if (code != SPI_OK_INSERT) elog(ERROR, "could not merge layers: %d", code);
     const auto rows = (int64)SPI_processed;
+    AtEOXact_GUC(true, level);
     registry::leave_registry(&rights);
     return rows;
 }
@@ -140,7 +138,8 @@ double seconds_since(TimestampTz start) {
 
 // --- The run ----------------------------------------------------------------------------------
 
-void promote(const PromoteArguments* a, Promotion* promotion) {
+void promote(Promotion* promotion, const void* arguments) {
+    const auto* a = (const PromoteArguments*)arguments;
     Contest contest = {};
     Decisions decisions = {};
     (void)require_promotable(a->model_set);
@@ -201,10 +200,6 @@ void promote(const PromoteArguments* a, Promotion* promotion) {
     record_promotion(promotion);
 }
 
-void describe_in_errors(void* argument) {
-    errcontext("promotion of model set \"%s\"", ((const Promotion*)argument)->model_set);
-}
-
 }  // namespace
 
 }  // namespace many::promotion
@@ -218,27 +213,12 @@ Datum many_promote_models(PG_FUNCTION_ARGS) {
     namespace promotion = many::promotion;
     promotion::PromoteArguments arguments;
     promotion::Promotion result = {};
-    PreventCommandDuringRecovery("promote_models()");
-    PreventCommandIfReadOnly("promote_models()");
-    const MemoryContext caller = CurrentMemoryContext;
+    promotion::require_writable("promote_models()");
     promotion::read_arguments(fcinfo, &arguments);
     result.model_set = arguments.model_set;
     result.rule = arguments.rule;
     result.kind = arguments.dry_run ? "dry_run" : "promote";
     result.restored = -1;
-    result.started_at = GetCurrentTimestamp();
-    many::registry::hold_extension();
-    if (SPI_connect() != SPI_OK_CONNECT) elog(ERROR, "SPI_connect failed");
-    ErrorContextCallback context;
-    context.callback = promotion::describe_in_errors;
-    context.arg = &result;
-    context.previous = error_context_stack;
-    error_context_stack = &context;
-    promotion::promote(&arguments, &result);
-    error_context_stack = context.previous;
-    MemoryContextSwitchTo(caller);
-    const Datum summary = promotion::promotion_summary(fcinfo, &result);
-    SPI_finish();
-    PG_RETURN_DATUM(summary);
+    return promotion::run_promotion(fcinfo, &result, promotion::promote, &arguments);
 }
 }

@@ -2,10 +2,6 @@
 // states before it, stay; of older promotions only their row stays, as history.
 #include "promotion/repository.h"
 
-extern "C" {
-#include "tcop/utility.h"
-}
-
 namespace many::promotion {
 
 namespace {
@@ -61,6 +57,15 @@ char* dead_layers() {
         kOld, kOld);
 }
 
+// Runs without any model left: who reads production looks at all that are there. Layers that were
+// merged have models of several runs, so that only the models themselves tell.
+constexpr const char* kForgetRuns =
+    "DELETE FROM many_models.production_runs AS r WHERE r.model_set = $1 AND r.run_id NOT IN "
+    "(SELECT m.run_id FROM many_models.production_store AS m WHERE m.storage = ANY (ARRAY("
+    "SELECT pg_catalog.unnest(p.storages) FROM many_models.promotions AS p WHERE p.model_set = "
+    "$1)) AND m.layer = ANY (ARRAY(SELECT pg_catalog.unnest(p.layers) FROM "
+    "many_models.promotions AS p WHERE p.model_set = $1)))";
+
 int64 prune(const char* model_set, int keep) {
     int64 models = 0;
     uint64 n = 0;
@@ -82,6 +87,7 @@ int64 prune(const char* model_set, int keep) {
                               "NULL, storage = 0 WHERE q.promotion_id IN (%s)",
                               kOld),
                      model_set, keep, SPI_OK_UPDATE, &n);
+    if (models > 0) (void)run_on_set(kForgetRuns, model_set, keep, SPI_OK_DELETE, &n);
     registry::leave_registry(&rights);
     return models;
 }
@@ -96,8 +102,7 @@ PG_FUNCTION_INFO_V1(many_prune_promotions);
 
 // prune_promotions(model_set, keep) -> models deleted
 Datum many_prune_promotions(PG_FUNCTION_ARGS) {
-    PreventCommandDuringRecovery("prune_promotions()");
-    PreventCommandIfReadOnly("prune_promotions()");
+    many::promotion::require_writable("prune_promotions()");
     if (PG_ARGISNULL(0))
         ereport(ERROR, (errcode(ERRCODE_NULL_VALUE_NOT_ALLOWED), errmsg("model_set is NULL")));
     char* model_set = text_to_cstring(PG_GETARG_TEXT_PP(0));

@@ -6,6 +6,7 @@
 extern "C" {
 #include "catalog/indexing.h"
 #include "commands/sequence.h"
+#include "tcop/utility.h"
 }
 
 namespace many::promotion {
@@ -34,6 +35,11 @@ const char* constant_column(const char* parent) {
 }
 
 }  // namespace
+
+void require_writable(const char* function) {
+    PreventCommandDuringRecovery(function);
+    PreventCommandIfReadOnly(function);
+}
 
 registry::ModelSet* require_promotable(const char* model_set) {
     registry::ModelSet* set = registry::find_model_set(model_set, false);
@@ -71,6 +77,19 @@ void lock_production(const char* model_set, bool exclusive) {
             elog(ERROR, "could not lock the production of model set \"%s\"", model_set);
     }
     registry::leave_registry(&rights);
+}
+
+int plan_for_layers() {
+    const int level = NewGUCNestLevel();
+    const char* const settings[][2] = {{"enable_mergejoin", "off"},
+                                       {"enable_nestloop", "off"},
+                                       {"jit", "off"},
+                                       {"parallel_tuple_cost", "0"},
+                                       {"parallel_leader_participation", "off"}};
+    for (const auto& setting : settings)
+        (void)set_config_option(setting[0], setting[1], PGC_USERSET, PGC_S_SESSION, GUC_ACTION_SAVE,
+                                true, 0, false);
+    return level;
 }
 
 // --- Rows -------------------------------------------------------------------------------------
@@ -112,7 +131,7 @@ RowWriter* open_writer(const char* parent, int64 storage) {
 
 namespace {
 
-// No ring of buffers: what was promoted is what will be read next.
+// No ring of buffers: the index will read what was written, and then whoever predicts.
 void flush_writer(RowWriter* writer) {
     if (writer->n == 0) return;
     table_multi_insert(writer->relation, writer->slots, writer->n, writer->command, 0, nullptr);
@@ -193,10 +212,10 @@ int64 finish_partition(const char* parent, int64 storage, int64 rows) {
                  "(" INT64_FORMAT ")",
                  parent, name, storage));
     execute(psprintf("ALTER TABLE many_models.%s ENABLE ROW LEVEL SECURITY", name));
-    // Keys are distinct, and a small sample shows it.
+    // A small sample shows what joins need to know: keys are distinct, runs and layers are not.
     (void)set_config_option("default_statistics_target", "10", PGC_USERSET, PGC_S_SESSION,
                             GUC_ACTION_SAVE, true, 0, false);
-    execute(psprintf("ANALYZE many_models.%s (%s)", name, models ? "key_hash" : "action"));
+    execute(psprintf("ANALYZE many_models.%s", name));
     return storage;
 }
 
@@ -324,6 +343,8 @@ void drop_dry_runs(const char* model_set) {
     registry::leave_registry(&rights);
 }
 
+namespace {
+
 Datum promotion_summary(FunctionCallInfo fcinfo, const Promotion* p) {
     TupleDesc descriptor;
     if (get_call_result_type(fcinfo, nullptr, &descriptor) != TYPEFUNC_COMPOSITE)
@@ -338,6 +359,34 @@ Datum promotion_summary(FunctionCallInfo fcinfo, const Promotion* p) {
     bool nulls[lengthof(values)] = {};
     nulls[3] = p->version == 0;
     return HeapTupleGetDatum(heap_form_tuple(BlessTupleDesc(descriptor), values, nulls));
+}
+
+void describe_in_errors(void* argument) {
+    const auto* p = (const Promotion*)argument;
+    errcontext("%s of model set \"%s\"",
+               strcmp(p->kind, "rollback") == 0 ? "rollback" : "promotion", p->model_set);
+}
+
+}  // namespace
+
+Datum run_promotion(FunctionCallInfo fcinfo, Promotion* promotion,
+                    void (*work)(Promotion* promotion, const void* arguments),
+                    const void* arguments) {
+    const MemoryContext caller = CurrentMemoryContext;
+    promotion->started_at = GetCurrentTimestamp();
+    registry::hold_extension();
+    if (SPI_connect() != SPI_OK_CONNECT) elog(ERROR, "SPI_connect failed");
+    ErrorContextCallback context;
+    context.callback = describe_in_errors;
+    context.arg = promotion;
+    context.previous = error_context_stack;
+    error_context_stack = &context;
+    work(promotion, arguments);
+    error_context_stack = context.previous;
+    MemoryContextSwitchTo(caller);
+    const Datum summary = promotion_summary(fcinfo, promotion);
+    SPI_finish();
+    return summary;
 }
 
 }  // namespace many::promotion

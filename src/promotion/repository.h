@@ -1,4 +1,4 @@
-// The tables of production, as promotions write them (sql/25_production.sql): under a lock of the
+// The tables of production, as promotions write them (sql/27_production.sql): under a lock of the
 // set, as the registry's owner.
 #pragma once
 
@@ -12,12 +12,20 @@ constexpr int64 kOwnPartitionRows = 1000;
 constexpr const char* kModels = "production_store";  // by layer
 constexpr const char* kReport = "promotion_store";   // by promotion_id
 
+// Raises 25006 on a standby and in a read-only transaction.
+void require_writable(const char* function);
+
 // The set, for a caller who may promote. Raises 42704 or 42501.
 registry::ModelSet* require_promotable(const char* model_set);
 
 // Until the end of the transaction the set cannot be dropped; with `exclusive`, other promotions of
 // it wait too. Raises 42704 when it was dropped meanwhile. Trainings do not wait.
 void lock_production(const char* model_set, bool exclusive);
+
+// Sets the planner up for queries that join whole layers, until AtEOXact_GUC of the level returned:
+// hash joins, by parallel workers, while this process writes. It has no statistics of the
+// partitioned tables, and would sort all models, or look up each group by an index.
+int plan_for_layers();
 
 // Rows on their way into a table of production, one at a time, from within a running query.
 struct RowWriter;
@@ -52,7 +60,10 @@ void record_promotion(Promotion* promotion);
 // Takes away earlier dry runs of the set, with their reports.
 void drop_dry_runs(const char* model_set);
 
-// promotion_summary.
-Datum promotion_summary(FunctionCallInfo fcinfo, const Promotion* promotion);
+// The frame of promote_models and rollback_models: `work` runs with an SPI connection, errors name the
+// set, and what it did comes back as a promotion_summary.
+Datum run_promotion(FunctionCallInfo fcinfo, Promotion* promotion,
+                    void (*work)(Promotion* promotion, const void* arguments),
+                    const void* arguments);
 
 }  // namespace many::promotion

@@ -2,10 +2,6 @@
 // list of layers of that moment is put in force; what changed is written to the report.
 #include "promotion/repository.h"
 
-extern "C" {
-#include "tcop/utility.h"
-}
-
 namespace many::promotion {
 
 namespace {
@@ -123,19 +119,28 @@ char* rows_of(const registry::ProductionState* state) {
 
 int64 count_of(const char* query) {
     const int code = SPI_execute(query, false, 1);
-    if (code != SPI_OK_SELECT) elog(ERROR, "could not count the models: %d", code);
+    if (code != SPI_OK_SELECT || SPI_processed != 1)
+        elog(ERROR, "could not count the models: %d", code);
     bool is_null = false;
     return DatumGetInt64(SPI_getbinval(SPI_tuptable->vals[0], SPI_tuptable->tupdesc, 1, &is_null));
+}
+
+// Models in production after a promotion; 0: before the first.
+int64 production_after(int64 promotion_id) {
+    if (promotion_id == 0) return 0;
+    return count_of(
+        psprintf("SELECT production FROM many_models.promotions WHERE promotion_id "
+                 "OPERATOR(pg_catalog.=) '" INT64_FORMAT "'::pg_catalog.int8",
+                 promotion_id));
 }
 
 // Groups whose model changes, into the report: b restored, w withdrawn.
 void write_changes(Promotion* promotion, const registry::ProductionState* now,
                    const registry::ProductionState* then) {
     registry::RegistryRights rights;
-    const int64 before =
-        count_of(psprintf("SELECT pg_catalog.count(*) FROM (%s) AS s", rows_of(now)));
-    promotion->production =
-        count_of(psprintf("SELECT pg_catalog.count(*) FROM (%s) AS s", rows_of(then)));
+    const int level = plan_for_layers();
+    const int64 before = production_after(now->promotion_id);
+    promotion->production = production_after(promotion->restored);
     const int64 storage =
         before + promotion->production > kOwnPartitionRows ? promotion->promotion_id : 0;
     registry::enter_registry(&rights);
@@ -161,9 +166,11 @@ void write_changes(Promotion* promotion, const registry::ProductionState* now,
     CommandCounterIncrement();
     promotion->storage = finish_partition(kReport, storage, changed);
     registry::leave_registry(&rights);
+    AtEOXact_GUC(true, level);
 }
 
-void roll_back(const RollbackArguments* a, Promotion* promotion) {
+void roll_back(Promotion* promotion, const void* arguments) {
+    const auto* a = (const RollbackArguments*)arguments;
     (void)require_promotable(a->model_set);
     lock_production(a->model_set, true);
     registry::lock_models();
@@ -191,19 +198,10 @@ Datum many_rollback_models(PG_FUNCTION_ARGS) {
     namespace promotion = many::promotion;
     promotion::RollbackArguments arguments;
     promotion::Promotion result = {};
-    PreventCommandDuringRecovery("rollback_models()");
-    PreventCommandIfReadOnly("rollback_models()");
-    const MemoryContext caller = CurrentMemoryContext;
+    promotion::require_writable("rollback_models()");
     promotion::read_arguments(fcinfo, &arguments);
     result.model_set = arguments.model_set;
     result.kind = "rollback";
-    result.started_at = GetCurrentTimestamp();
-    many::registry::hold_extension();
-    if (SPI_connect() != SPI_OK_CONNECT) elog(ERROR, "SPI_connect failed");
-    promotion::roll_back(&arguments, &result);
-    MemoryContextSwitchTo(caller);
-    const Datum summary = promotion::promotion_summary(fcinfo, &result);
-    SPI_finish();
-    PG_RETURN_DATUM(summary);
+    return promotion::run_promotion(fcinfo, &result, promotion::roll_back, &arguments);
 }
 }

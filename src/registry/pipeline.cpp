@@ -242,7 +242,7 @@ struct StepReport {
     TimestampTz finished;
 };
 
-// Rows of results that a step keeps in its report; a promotion reports every group.
+// Rows of results that a step keeps in its report.
 constexpr uint64 kReportedRows = 100;
 
 void run_step(const Call* call, StepReport* report, MemoryContext context) {

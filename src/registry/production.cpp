@@ -177,8 +177,10 @@ char* same_group(const char* a, const char* b, const TrainingRun* run, TrainingR
     if (same_hash)
         appendStringInfo(&condition, "%s.key_hash OPERATOR(pg_catalog.=) %s.key_hash", a, b);
     if (plain && same_hash) {
+        // A condition that is not hashed: the hash of the key has done that.
         appendStringInfo(&condition,
-                         " AND %s.partition_key OPERATOR(pg_catalog.=) %s.partition_key", a, b);
+                         " AND (%s.partition_key OPERATOR(pg_catalog.=) %s.partition_key) IS TRUE",
+                         a, b);
         return condition.data;
     }
     // By column, as arrays of one element: equal where both are NULL, and can be hashed.

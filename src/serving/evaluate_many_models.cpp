@@ -9,6 +9,7 @@
 #include "pg/settings.h"
 #include "registry/access.h"
 #include "registry/notify.h"
+#include "registry/production.h"
 #include "serving/evaluate_store.h"
 
 extern "C" {
@@ -216,10 +217,19 @@ void notify_drift(const EvaluateRun* run) {
                  run->run_id, run->totals.groups, run->totals.drifted));
 }
 
+// The latest version's, or where there is none any more the newest in production.
+const registry::TrainingRun* find_run(const char* model_set) {
+    int n = 0;
+    const registry::TrainingRun* run = registry::find_training_run_if_any(model_set, 0);
+    if (run != nullptr) return run;
+    registry::TrainingRun** promoted = registry::find_production_runs(model_set, &n);
+    return n > 0 ? promoted[0] : registry::find_training_run(model_set, 0);
+}
+
 void evaluate(const EvaluateArguments* a, EvaluateSpec* spec, EvaluateRun* run) {
     registry::ModelSet* set = registry::find_model_set(a->model_set, false);
     if (set != nullptr) registry::require_privilege(set, registry::Privilege::train);
-    spec->run = registry::find_training_run(a->model_set, 0);
+    spec->run = find_run(a->model_set);
     spec->options = read_options(a->options);
     spec->target = a->target;
     spec->period = a->period;

@@ -262,7 +262,8 @@ constexpr const char* kDelete =
     "AND coalesce(e.model_version, 0) = coalesce(r.model_version, 0)";
 
 // $3 the run, $4 features, $5 those left out, $6 storages of the set's models, $7 their runs, $8 the
-// runs that had these features
+// runs that had these features, $9 promoted runs whose versions were dropped: models of theirs are
+// found in production, maybe in several layers; $10 the storages of these
 constexpr const char* kInsert =
     "INSERT INTO many_models.evaluations (run_id, model_set, partition_key, key_hash, period, "
     "period_start, model_version, model_id, model_checksum, n_predictions, n_rows, "
@@ -276,8 +277,12 @@ constexpr const char* kInsert =
     "r.coverage, b.reference, b.rmse, b.n_rows, s.psi, s.feature, s.noise "
     "FROM (SELECT q.*, (sum(q.n_not_scored) OVER (PARTITION BY q.key_hash, q.partition_key, "
     "q.period_start))::bigint AS not_scored FROM many_models_results AS q) AS r "
-    "LEFT JOIN many_models.model_store AS m ON m.model_id = r.model_id "
-    "AND m.storage = ANY ($6) AND m.run_id = ANY ($7) "
+    "LEFT JOIN (SELECT k.model_id, k.run_id, k.partition_key, k.model "
+    "FROM many_models.model_store AS k WHERE k.storage = ANY ($6) AND k.run_id = ANY ($7) "
+    "UNION ALL (SELECT DISTINCT ON (p.model_id) p.model_id, p.run_id, p.partition_key, p.model "
+    "FROM many_models.production_store AS p WHERE cardinality($9) > 0 AND p.storage = ANY ($10) "
+    "AND p.run_id = ANY ($9))) "
+    "AS m ON m.model_id = r.model_id "
     "LEFT JOIN many_models_moments AS n ON m.run_id = ANY ($8) AND n.key_hash = r.key_hash "
     "AND n.partition_key = r.partition_key "
     "AND coalesce(n.period_start, '-infinity') = coalesce(r.period_start, '-infinity') "
@@ -286,23 +291,29 @@ constexpr const char* kInsert =
     "ON true "
     "WHERE r.n_predictions > 0";
 
-// The training runs of the set: arrays for kInsert, in its order.
-void read_training_runs(const registry::TrainingRun* run, Datum* storages, Datum* runs,
-                        Datum* same_features) {
+// The runs whose models there are: arrays for kInsert, from $6 on.
+void read_training_runs(const registry::TrainingRun* run, Datum* arrays) {
     Oid types[2] = {TEXTOID, TEXTARRAYOID};
     Datum values[2] = {CStringGetTextDatum(run->model_set),
                        PointerGetDatum(pg::strings_to_text_array(run->features, run->n_features))};
     const int code = SPI_execute_with_args(
-        "SELECT coalesce(array_agg(DISTINCT storage), '{}'), coalesce(array_agg(run_id), '{}'), "
-        "coalesce(array_agg(run_id) FILTER (WHERE features = $2), '{}') "
-        "FROM many_models.runs WHERE model_set = $1 AND kind IN ('train', 'import')",
+        "SELECT coalesce(array_agg(DISTINCT storage) FILTER (WHERE here), '{}'), "
+        "coalesce(array_agg(run_id) FILTER (WHERE here), '{}'), "
+        "coalesce(array_agg(run_id) FILTER (WHERE features = $2), '{}'), "
+        "coalesce(array_agg(run_id) FILTER (WHERE NOT here), '{}'), "
+        "ARRAY(SELECT DISTINCT u.storage FROM many_models.promotions AS o, "
+        "unnest(o.storages) AS u (storage) WHERE o.model_set = $1) "
+        "FROM (SELECT run_id, storage, features, true AS here FROM many_models.runs "
+        "WHERE model_set = $1 AND kind IN ('train', 'import') UNION ALL "
+        "SELECT p.run_id, p.storage, p.features, false FROM many_models.production_runs AS p "
+        "WHERE p.model_set = $1 AND NOT EXISTS (SELECT FROM many_models.runs AS r "
+        "WHERE r.run_id = p.run_id)) AS q",
         2, types, values, nullptr, false, 1);
     if (code != SPI_OK_SELECT || SPI_processed != 1)
         elog(ERROR, "could not read the registry: %d", code);
-    Datum* arrays[] = {storages, runs, same_features};
-    for (int i = 0; i < 3; ++i) {
+    for (int i = 0; i < 5; ++i) {
         bool is_null = true;
-        *arrays[i] = SPI_getbinval(SPI_tuptable->vals[0], SPI_tuptable->tupdesc, i + 1, &is_null);
+        arrays[i] = SPI_getbinval(SPI_tuptable->vals[0], SPI_tuptable->tupdesc, i + 1, &is_null);
     }
 }
 
@@ -362,17 +373,19 @@ void write_evaluation(EvaluateStore* store, int64 run_id, EvaluateTotals* totals
     lock_evaluations(run->model_set);
     register_rows(&store->results, kResults);
     register_rows(&store->moments, kMoments);
-    constexpr int kArguments = 8;
-    Oid types[kArguments] = {TEXTOID,      TEXTOID,      INT8OID,      TEXTARRAYOID,
-                             TEXTARRAYOID, INT8ARRAYOID, INT8ARRAYOID, INT8ARRAYOID};
+    constexpr int kArguments = 10;
+    Oid types[kArguments] = {TEXTOID,      TEXTOID,      INT8OID,      TEXTARRAYOID, TEXTARRAYOID,
+                             INT8ARRAYOID, INT8ARRAYOID, INT8ARRAYOID, INT8ARRAYOID, INT8ARRAYOID};
     Datum values[kArguments] = {CStringGetTextDatum(run->model_set),
                                 period == nullptr ? Datum(0) : CStringGetTextDatum(period),
                                 Int64GetDatum(run_id)};
-    const char nulls[kArguments + 1] = {
-        ' ', period == nullptr ? 'n' : ' ', ' ', ' ', ' ', ' ', ' ', ' ', '\0'};
+    char nulls[kArguments + 1];
+    memset(nulls, ' ', kArguments);
+    nulls[kArguments] = '\0';
+    if (period == nullptr) nulls[1] = 'n';
     values[3] = PointerGetDatum(pg::strings_to_text_array(run->features, run->n_features));
     values[4] = calendar_features(run);
-    read_training_runs(run, &values[5], &values[6], &values[7]);
+    read_training_runs(run, &values[5]);
     int code = SPI_execute_with_args(kDelete, 2, types, values, nulls, false, 0);
     if (code != SPI_OK_DELETE) elog(ERROR, "could not write the registry: %d", code);
     code = SPI_execute_with_args(kInsert, kArguments, types, values, nulls, false, 0);

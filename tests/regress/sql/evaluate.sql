@@ -172,6 +172,29 @@ SELECT count(*) FROM many_models.runs WHERE model_set = 'ev' AND kind = 'evaluat
 SELECT kind, version, groups, rows_read, source, target, options, into_table, details - 'cpu_seconds' - 'temp_bytes' - 'wal_bytes' AS details FROM many_models.runs
 WHERE model_set = 'ev' AND kind = 'evaluate' ORDER BY run_id DESC LIMIT 1;
 
+-- Production: the models in use are those that were promoted; a later version changes nothing until it is promoted too.
+SELECT trained FROM many_models.train_many_models('ev_prod', 'SELECT * FROM sold WHERE day < ''2025-09-01''', '{shop}', 'units', '{price,colour}', time_column => 'day');
+SELECT promoted FROM many_models.promote_models('ev_prod', rule => $$key <> '{"shop": 1}'$$);
+SELECT version, trained FROM many_models.train_many_models('ev_prod', 'SELECT * FROM sold WHERE day < ''2025-11-01''');
+SELECT rows_read FROM many_models.score_many_models('ev_prod', 'SELECT * FROM sold WHERE day >= ''2025-11-01''');
+SELECT summary(many_models.evaluate_many_models('ev_prod', 'sold', options => '{"features": true}'));
+SELECT DISTINCT partition_key, model_version, reference, psi IS NOT NULL AS psi FROM many_models.evaluations WHERE model_set = 'ev_prod' ORDER BY 1;
+SELECT partition_key, version, in_production, n_rows, error_drifted, psi_drifted FROM many_models.drift WHERE model_set = 'ev_prod' ORDER BY partition_key;
+-- The promoted models outlive their version, and the set's versions altogether.
+SELECT many_models.drop_models('ev_prod', 1);
+SELECT summary(many_models.evaluate_many_models('ev_prod', 'sold', options => '{"features": true}'));
+SELECT DISTINCT partition_key, model_version, reference, model_checksum IS NOT NULL AS known, psi IS NOT NULL AS psi FROM many_models.evaluations WHERE model_set = 'ev_prod' ORDER BY 1;
+SELECT partition_key, version, in_production, n_rows, error_drifted, psi_drifted FROM many_models.drift WHERE model_set = 'ev_prod' ORDER BY partition_key;
+SELECT many_models.drop_models('ev_prod', 2);
+SELECT summary(many_models.evaluate_many_models('ev_prod', 'sold'));
+SELECT partition_key, version, in_production, n_rows, drifted FROM many_models.drift WHERE model_set = 'ev_prod' ORDER BY partition_key;
+-- Promoted, drifted groups go on with the new models.
+SELECT version, trained FROM many_models.train_many_models('ev_prod', 'SELECT * FROM sold WHERE day < ''2025-12-01''');
+SELECT promoted FROM many_models.promote_models('ev_prod');
+SELECT partition_key, version, in_production, n_rows, drifted FROM many_models.drift WHERE model_set = 'ev_prod' ORDER BY partition_key;
+SELECT s.last_promoted_at = max(p.promoted_at) AS last_promotion FROM many_models.stat_model_sets AS s JOIN many_models.promotions AS p USING (model_set)
+WHERE model_set = 'ev_prod' GROUP BY s.last_promoted_at;
+
 -- Rows without a prediction: no model for the group, a NULL feature. Keys written in two ways; odd names.
 CREATE TABLE "odd sales" AS SELECT (ARRAY[1, 1.0, 2.5])[1 + i % 3] AS "the ""key""", i AS "row no", i % 7 AS x, 3.0 * (i % 7) + i % 2 AS "y;" FROM generate_series(1, 60) AS i;
 SELECT trained FROM many_models.train_many_models('ev_odd', '"odd sales"', ARRAY['the "key"'], 'y;', '{x}');
@@ -295,7 +318,7 @@ SELECT error_of($$SELECT many_models.evaluate_many_models('evas')$$);
 RESET ROLE;
 
 -- A set goes with its evaluations.
-SELECT many_models.drop_models(s) > 0 AS dropped FROM unnest(ARRAY['ev', 'ev_h', 'ev_odd', 'ev_clock', 'ev_steps', 'ev_wide', 'evas']) AS s;
+SELECT many_models.drop_models(s) > 0 AS dropped FROM unnest(ARRAY['ev', 'ev_prod', 'ev_h', 'ev_odd', 'ev_clock', 'ev_steps', 'ev_wide', 'evas']) AS s;
 SELECT (SELECT count(*) FROM many_models.evaluations) AS evaluations, (SELECT count(*) FROM many_models.drift_thresholds) AS thresholds, (SELECT count(*) FROM many_models.drift WHERE model_set LIKE 'ev%') AS drift;
 DROP OWNED BY mm_eva, mm_other;
 DROP ROLE mm_eva, mm_other;

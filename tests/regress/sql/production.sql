@@ -42,6 +42,10 @@ SELECT trained FROM many_models.train_many_models('d', rows_of(3, '{1,2,3,4,5}')
 SELECT summary(many_models.promote_models('d', rule => 'key ->> ''g'' = ''3'''));
 SELECT state('d');
 SELECT predicted('d'), scored('d') = predicted('d') AS same;
+SELECT u.partition_key, u.version, u.in_production, u.version = i.model_version AS as_predict, u.model_id = s.model_id AS as_scored
+FROM many_models.models_in_use AS u, many_models.predict_interval('d', u.partition_key, '{"a": 1, "b": 2}') AS i,
+     (SELECT DISTINCT g, model_id FROM scores WHERE model_id IS NOT NULL) AS s
+WHERE u.model_set = 'd' AND s.g = (u.partition_key ->> 'g')::int ORDER BY 1;
 SELECT version, trained, failed, rows_read, model_set FROM many_models.score_many_models('d', 'points', 'scores', '{id}');
 SELECT version, groups, failed, details ->> 'models_in_production' AS in_production, details ->> 'production' = last_promotion()::text AS of_last FROM many_models.runs
 WHERE kind = 'score' ORDER BY run_id DESC LIMIT 1;
@@ -147,6 +151,9 @@ SELECT error_of($$SELECT many_models.prune_promotions('l', 0)$$);
 SELECT error_of($$SELECT many_models.prune_promotions(NULL)$$);
 SELECT error_of($$SELECT many_models.prune_promotions('nothing')$$);
 SELECT many_models.prune_promotions('l', 3) > 0 AS pruned, many_models.prune_promotions('l', 3) AS again;
+-- Runs without a model left are forgotten.
+SELECT count(*) < 30 AS fewer, bool_and(EXISTS (SELECT FROM many_models.production_store AS m WHERE m.run_id = r.run_id)) AS used
+FROM many_models.production_runs AS r WHERE model_set = 'l';
 SELECT fingerprint('l') = (SELECT fingerprint FROM states WHERE n = 7) AS same, predicted('l');
 SELECT count(*) AS promotions, count(layers) AS with_models FROM many_models.promotions WHERE model_set = 'l';
 SELECT summary(many_models.rollback_models('l'));

@@ -1,5 +1,6 @@
 # What is in production outlives a crash, is on a standby as soon as its promotion is replayed, and in a
-# dump: with its history, so that a restored database can go back.
+# dump: with its history, so that a restored database can go back. Everywhere it predicts the same bits, for whom it
+# was granted to.
 use strict;
 use warnings;
 
@@ -24,6 +25,9 @@ $primary->safe_psql('postgres', q{
 	SELECT FROM many_models.promote_models('big');
 	UPDATE t SET y = y + 1000;
 	SELECT FROM many_models.train_many_models('big');
+	SELECT many_models.set_drift_threshold('big', 2, 0.5, 3);
+	SELECT many_models.grant_model_set('big', 'carol', 'score', '[{"g": 7}, {"g": 1100}]');
+	SELECT many_models.grant_model_set('big', 'alice', 'promote');
 	SET ROLE alice;
 	SELECT FROM many_models.train_many_models('small', 'SELECT * FROM t WHERE g < 5', '{g}', 'y', '{x}', options => '{"holdout": {"rows": 4}}');
 	SELECT FROM many_models.promote_models('small', rule => 'key <> ''{"g": 4}''');
@@ -38,11 +42,29 @@ $primary->wait_for_catchup($standby);
 
 my $predict = q{SELECT many_models.predict('big', '{"g": 7}', '{"x": 50}')};
 my $state = q{SELECT model_set, version, count(*), count(rmse) FROM many_models.production_models GROUP BY 1, 2 ORDER BY 1, 2};
+# The bits of all predictions of both sets, and of the models behind them.
+my $bits = q{SELECT md5(string_agg(encode(float8send(p.prediction) || float8send(p.lower), 'hex') || ' ' || p.model_version, ',' ORDER BY s, g))
+	FROM unnest('{big,small}'::text[]) AS s, generate_series(0, 1203) AS g,
+	many_models.predict_interval(s, jsonb_build_object('g', g), '{"x": 50.3}') AS p WHERE p.prediction IS NOT NULL};
+my $in_use = q{SELECT count(*), md5(string_agg(concat_ws(' ', model_set, partition_key, model_id, version, in_production, model), ',' ORDER BY model_set, model_id))
+	FROM many_models.models_in_use};
+# What carol, who may score with two groups, is told.
+my $granted = q{SELECT string_agg(g || ':' || coalesce(many_models.predict('big', jsonb_build_object('g', g), '{"x": 50}') > 0, false), ' ' ORDER BY g)
+	FROM unnest('{6,7,1100,1101}'::int[]) AS g};
+sub follows
+{
+	my ($what) = @_;
+	is($standby->safe_psql('postgres', $_), $primary->safe_psql('postgres', $_), "$what: the standby has the same") for $bits, $in_use;
+	is($standby->safe_psql('postgres', $granted, extra_params => [ '-U', 'carol' ]), '6:false 7:true 1100:true 1101:false',
+		"$what: grants hold there");
+}
 my $first = $primary->safe_psql('postgres', $predict);
 cmp_ok($first, '<', 100, 'the first version is in production');
 my $session = $standby->background_psql('postgres', on_error_stop => 0);
 is($session->query_safe($predict), $first, 'on the standby too');
 is($standby->safe_psql('postgres', $state), "big|1|1200|1200\nsmall|1|4|4", 'the view works there');
+follows('first promotion');
+my $first_bits = $primary->safe_psql('postgres', $bits);
 my $writer = $primary->background_psql('postgres');
 $writer->query_safe(q{BEGIN; SELECT promoted FROM many_models.promote_models('big', rule => 'candidate.rmse IS NOT NULL AND (key ->> ''g'')::int < 1050')});
 $primary->wait_for_catchup($standby);
@@ -51,9 +73,13 @@ $writer->query_safe('COMMIT');
 $primary->wait_for_catchup($standby);
 my $second = $session->query_safe($predict);
 cmp_ok($second, '>', 900, 'a session of the standby follows when it is committed');
+follows('second promotion');
+isnt($primary->safe_psql('postgres', $bits), $first_bits, 'the bits tell the two apart');
 $writer->query_safe(q{SELECT FROM many_models.rollback_models('big')});
 $primary->wait_for_catchup($standby);
 is($session->query_safe($predict), $first, 'and when it is rolled back');
+follows('rollback');
+is($primary->safe_psql('postgres', $bits), $first_bits, 'the bits are back');
 $writer->query_safe(q{SELECT FROM many_models.rollback_models('big')});
 $primary->wait_for_catchup($standby);
 is($session->query_safe($predict), $second, 'and back again');
@@ -82,7 +108,18 @@ eval { $writer->quit };
 
 # --- Dump and restore -----------------------------------------------------------------------------
 
+# What a run over all rows predicts; models that are in production only are among those in use.
+my $score = q{SELECT md5(string_agg(concat_ws(' ', g, encode(float8send(prediction), 'hex'), encode(float8send(upper), 'hex'), model_id, model_version, model_level), ',' ORDER BY g, x, prediction))
+	FROM (SELECT p.*, x FROM scored AS p) AS s};
+my $run = q{SELECT failed FROM many_models.score_many_models('big', 't', 'scored', '{x}', options => '{"on_existing": "replace"}')};
+$primary->safe_psql('postgres', q{SELECT many_models.drop_models('big', 1)});
+is($primary->safe_psql('postgres', $run), '0', 'scoring with what is in production');
+my $scored = $primary->safe_psql('postgres', $score);
 my @contents = (
+	$bits, $in_use, $score,
+	q{SELECT string_agg(concat_ws(' ', model_set, grantee, privilege, keys), E'\n' ORDER BY model_set, grantee::text, privilege) FROM many_models.model_set_grants},
+	q{SELECT string_agg(t::text, E'\n') FROM many_models.drift_thresholds AS t},
+	q{SELECT count(*), min(error_threshold), max(psi_threshold) FROM many_models.drift WHERE model_set = 'big' AND in_production},
 	map({ "SELECT count(*), md5(string_agg(s::text, E'\\n' ORDER BY s::text)) FROM many_models.$_ AS s" }
 		qw(promotions production_sets production_runs production_store promotion_store production_models promotion_report)),
 	q{SELECT last_value, is_called FROM many_models.promotion_id_seq},
@@ -109,6 +146,9 @@ for my $database ('restored', 'again')
 			$primary->safe_psql('postgres', $count, extra_params => [ '-U', $_ ]), "$database: $_ sees as much of $view")
 		  for 'alice', 'carol';
 	}
+	is($primary->safe_psql($database, $granted, extra_params => [ '-U', 'carol' ]), '6:false 7:true 1100:true 1101:false', "$database: grants hold");
+	is($primary->safe_psql($database, $run), '0', "$database: scoring again");
+	is($primary->safe_psql($database, $score), $scored, "$database: scores the same bits");
 	# Life goes on.
 	is($primary->safe_psql($database, q{SELECT promoted, withdrawn FROM many_models.rollback_models('big')}),
 		'50|0', "$database: rollback");
