@@ -11,6 +11,7 @@ int many_commit_interval_ms = 10000;
 int many_model_cache_kb = 64 * 1024;
 bool many_notify = false;
 double many_notify_failed_fraction = 0.1;
+int many_shared_cache_kb = 0;
 
 namespace many::pg {
 
@@ -46,6 +47,12 @@ void define_settings() {
                              nullptr, &many_notify_failed_fraction, 0.1, 0.0, 1.0, PGC_USERSET, 0,
                              nullptr, nullptr, nullptr);
     define_worker_cpu_setting();
+    // Memory that is there from the start: the server refuses such a setting later.
+    if (process_shared_preload_libraries_in_progress)
+        DefineCustomIntVariable("many_models.shared_cache_size",
+                                "Memory for models that predict() keeps for all sessions.",
+                                "0 means none.", &many_shared_cache_kb, 64 * 1024, 0, MAX_KILOBYTES,
+                                PGC_POSTMASTER, GUC_UNIT_KB, nullptr, nullptr, nullptr);
     MarkGUCPrefixReserved("many_models");
 }
 

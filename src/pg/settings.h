@@ -11,6 +11,7 @@ extern int many_commit_interval_ms;    // of a background training
 extern int many_model_cache_kb;        // of predict(), per session
 extern bool many_notify;               // events on the channel many_models
 extern double many_notify_failed_fraction;
+extern int many_shared_cache_kb;  // of predict(), of all sessions; 0: none
 
 #pragma GCC visibility pop
 

@@ -1,7 +1,7 @@
 // predict and predict_interval by model set: one row, from JSON, with the session's model cache.
+#include "serving/predict_set.h"
+
 #include "pg/learner_options.h"
-#include "pg/server.h"
-#include "serving/model_cache.h"
 #include "serving/score_value.h"
 #include "wall/wall.h"
 
@@ -82,6 +82,22 @@ void read_feature(const CachedRun* run, int i, Jsonb* features) {
     }
 }
 
+TupleDesc interval_type(FunctionCallInfo fcinfo) {
+    auto* type = static_cast<TupleDesc>(fcinfo->flinfo->fn_extra);
+    if (type != nullptr) return type;
+    const MemoryContext old = MemoryContextSwitchTo(fcinfo->flinfo->fn_mcxt);
+    if (get_call_result_type(fcinfo, nullptr, &type) != TYPEFUNC_COMPOSITE)
+        elog(ERROR, "return type must be a row type");
+    type = BlessTupleDesc(type);
+    MemoryContextSwitchTo(old);
+    fcinfo->flinfo->fn_extra = type;
+    return type;
+}
+
+}  // namespace
+
+namespace many::serving {
+
 core::Score score_entry(CachedModel* entry, Jsonb* features) {
     const CachedRun* run = entry->run;
     if (!JB_ROOT_IS_OBJECT(features))
@@ -105,19 +121,14 @@ core::Score score_entry(CachedModel* entry, Jsonb* features) {
     return score;
 }
 
-TupleDesc interval_type(FunctionCallInfo fcinfo) {
-    auto* type = static_cast<TupleDesc>(fcinfo->flinfo->fn_extra);
-    if (type != nullptr) return type;
-    const MemoryContext old = MemoryContextSwitchTo(fcinfo->flinfo->fn_mcxt);
-    if (get_call_result_type(fcinfo, nullptr, &type) != TYPEFUNC_COMPOSITE)
-        elog(ERROR, "return type must be a row type");
-    type = BlessTupleDesc(type);
-    MemoryContextSwitchTo(old);
-    fcinfo->flinfo->fn_extra = type;
-    return type;
+void check_interval_level(double level) {
+    if (!(level > 0 && level < 1))
+        ereport(ERROR, (errcode(ERRCODE_INVALID_PARAMETER_VALUE),
+                        errmsg("invalid value for level: %g", level),
+                        errhint("The level is between 0 and 1, for example 0.95.")));
 }
 
-}  // namespace
+}  // namespace many::serving
 
 extern "C" {
 
@@ -133,10 +144,7 @@ Datum many_predict_set(PG_FUNCTION_ARGS) {
 
 Datum many_predict_interval_set(PG_FUNCTION_ARGS) {
     const double level = PG_GETARG_FLOAT8(3);
-    if (!(level > 0 && level < 1))
-        ereport(ERROR, (errcode(ERRCODE_INVALID_PARAMETER_VALUE),
-                        errmsg("invalid value for level: %g", level),
-                        errhint("The level is between 0 and 1, for example 0.95.")));
+    check_interval_level(level);
     TupleDesc type = interval_type(fcinfo);
     CachedModel* entry = find_cached_model(PG_GETARG_TEXT_PP(0), PG_GETARG_JSONB_P(1));
     const bool has_model = entry->model_length > 0;

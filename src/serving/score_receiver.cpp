@@ -4,6 +4,7 @@
 // share of a block insert; texts that repeat (reasons) are made once.
 #include "serving/score_receiver.h"
 
+#include "serving/score_reason.h"
 #include "serving/score_table.h"
 #include "serving/score_value.h"
 
@@ -60,30 +61,7 @@ Datum make_reason(const ScoreReceiver* receiver, core::ScoreCode code, int featu
                   const char* level, int level_length) {
     const ScoreModels* models = &receiver->spec->models;
     const char* name = feature < models->n_features ? models->features[feature] : "?";
-    char* reason = nullptr;
-    switch (code) {
-        case core::ScoreCode::null_feature:
-            reason = psprintf("feature \"%s\" is NULL", name);
-            break;
-        case core::ScoreCode::unseen_level:
-            reason = psprintf("feature \"%s\": level \"%.*s\" was not seen in training", name,
-                              level_length, level);
-            break;
-        case core::ScoreCode::not_finite:
-            reason = psprintf("feature \"%s\" is NaN or infinite", name);
-            break;
-        case core::ScoreCode::imputed:
-            reason = psprintf("feature \"%s\" was NULL and was imputed from its group", name);
-            break;
-        case core::ScoreCode::no_model:
-            reason = pstrdup("no model for this group");
-            break;
-        case core::ScoreCode::overflow:
-            reason = pstrdup("the prediction is out of range");
-            break;
-        case core::ScoreCode::ok:
-            break;
-    }
+    const char* reason = score_reason(code, name, level, level_length);
     return reason == nullptr ? Datum(0) : CStringGetTextDatum(reason);
 }
 

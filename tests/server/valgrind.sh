@@ -36,6 +36,8 @@ min_parallel_table_scan_size = 0
 parallel_setup_cost = 0
 parallel_tuple_cost = 0
 jit = off
+shared_preload_libraries = 'many_models'
+many_models.shared_cache_size = 256kB
 CONF
 
 # The server itself writes bytes to files that it never set; of its errors only ours count, see below.
@@ -79,6 +81,14 @@ SELECT rows_read, failed FROM many_models.score_many_models('rows', 't', 'q');
 SELECT many_models.predict('ols', '{"k": 3, "name": "Zürich"}', '{"x1": 1, "x2": 2, "gap": 3}'),
        many_models.predict('rows', '{"k": null, "name": "Zürich"}', '{"x1": 1, "gap": 3, "colour": "c0", "open": false}');
 SELECT * FROM many_models.predict_interval('ols', '{"k": 3, "name": "Zürich"}', '{"x1": 1, "x2": 2, "gap": 3}');
+-- Out of the table, then out of shared memory that has not room for all.
+SET many_models.model_cache_size = '64kB';
+SELECT count(many_models.predict('wide', jsonb_build_object('g', g % 1010), '{"x": 1}')) FROM generate_series(1, 2500) AS g;
+SELECT count(y) FROM unnest(many_models.predict_many('wide', (SELECT array_agg(jsonb_build_object('g', g)) FROM generate_series(1, 600) AS g),
+    array_fill('{"x": 1}'::jsonb, ARRAY[600]))) AS y;
+SELECT count(prediction), count(reason) FROM many_models.predict_many_interval('rows', ARRAY['{"k": null, "name": "Zürich"}', '{"k": 3, "name": "Zürich"}']::jsonb[],
+    ARRAY['{"x1": 1, "gap": 3, "colour": "c0", "open": false}', '{"x1": 1, "gap": 3, "colour": "none", "open": false}']::jsonb[], 0.8);
+SELECT hits > 0, evictions > 0 FROM many_models.shared_cache_statistics();
 SELECT count(m) FROM (SELECT many_models.fit('{"algorithm": "ridge", "lambda": 1}', y, ARRAY[x1, x2]) AS m FROM t WHERE y < 1000 GROUP BY k) AS f;
 SELECT count(*), count(rmse) FROM many_models.metrics;
 SELECT count(*), count(p_value) FROM many_models.coefficients;
