@@ -154,7 +154,7 @@ char* from_clause_text(const char* text, const char* argument) {
     StringInfoData names;
     initStringInfo(&names);
     ListCell* cell;
-    foreach (cell, stringToQualifiedNameList(text))
+    foreach (cell, qualified_name_parts(text))
         appendStringInfo(&names, "%s%s", names.len > 0 ? "." : "",
                          quote_identifier(strVal(lfirst(cell))));
     return names.data;
