@@ -8,7 +8,7 @@ cd "$root"
 wrapped='PG_VERSION_NUM|stringToQualifiedNameList|textToQualifiedNameList|object_(aclcheck|ownercheck)'
 wrapped+='|pg_(namespace|proc|type|database|tablespace|language)_aclcheck|pg_[a-z]+_ownercheck'
 wrapped+='|check_is_member_of_role|check_can_set_role|(MyProc|proc)->(vxid\.)?lxid|get_guc_variables|GetNumConfigOptions|pg_b64_[a-z]+'
-wrapped+='|(raw_)?expression_tree_(walker|mutator)|BGWORKER_BYPASS_ROLELOGINCHECK'
+wrapped+='|(raw_)?expression_tree_(walker|mutator)|BGWORKER_BYPASS_ROLELOGINCHECK|index_beginscan'
 if grep -rnE "\b($wrapped)\b" src --include='*.cpp' --include='*.h' | grep -vE '^src/pg/compat\.h:|:[[:space:]]*//'; then
     echo "only src/pg/compat.h may name these"
     exit 1
