@@ -67,7 +67,7 @@ Tuplestorestate* run_query(const char* text, int workers, TupleDesc* columns) {
                                 true, 0, false);
         SPIPlanPtr plan = SPI_prepare_cursor(text, 0, nullptr, CURSOR_OPT_PARALLEL_OK);
         if (plan == nullptr) elog(ERROR, "could not plan the fingerprints: %d", SPI_result);
-        auto* cached = linitial_node(CachedPlanSource, SPI_plan_get_plan_sources(plan));
+        auto* cached = static_cast<CachedPlanSource*>(linitial(SPI_plan_get_plan_sources(plan)));
         *columns = CreateTupleDescCopy(cached->resultDesc);
         const int code = SPI_execute_plan_extended(plan, &options);
         if (code != SPI_OK_SELECT) elog(ERROR, "the fingerprints failed: %d", code);
