@@ -31,7 +31,9 @@ build_packages=(g++ make cmake libboost-dev libgtest-dev libbenchmark-dev
     "postgresql-$PG_MAJOR" "postgresql-server-dev-$PG_MAJOR")
 # shellcheck disable=SC2034
 test_packages=(libipc-run-perl binutils valgrind "postgresql-$PG_MAJOR-cron"
-    unixodbc odbc-postgresql)
+    unixodbc odbc-postgresql libpostgresql-jdbc-java)
+# Any JDK will do.
+command -v javac >/dev/null || test_packages+=(default-jdk-headless)
 # shellcheck disable=SC2034
 lint_packages=(clang-format clang-tidy shellcheck)
 

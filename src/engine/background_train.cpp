@@ -224,10 +224,13 @@ void publish(BackgroundTraining* t) {
     end_step();
 }
 
-// Before the server's own: deleting the files counts them in the statistics, which end with it. The
-// transaction first: its parallel workers use the segment.
-void release_at_exit(int, Datum) {
+// At exit, before the server's own: deleting the files counts them in the statistics, which end with
+// it. The transaction first: its parallel workers use the segment. Two functions: when the
+// postmaster is gone the abort ends in a second exit, which goes on with the next function.
+void abort_at_exit(int, Datum) {
     AbortOutOfAnyTransaction();
+}
+void release_at_exit(int, Datum) {
     release_segment();
 }
 
@@ -258,6 +261,7 @@ bool train_in_background(BackgroundRow* row, RunSegment** segment) {
     context.previous = error_context_stack;
     error_context_stack = &context;
     before_shmem_exit(release_at_exit, (Datum)0);
+    before_shmem_exit(abort_at_exit, (Datum)0);  // the last one registered is called first
     plan_run(t);
     *segment = t->run.segment;
     scan(t);

@@ -277,7 +277,7 @@ bool find_by_index(Incumbents* in, Layer* layer, int64 hash, const Datum* values
     n++;
     if (layer->scan == nullptr) {
         MemoryContext old = MemoryContextSwitchTo(in->context);
-        layer->scan = index_beginscan(layer->relation, layer->index, in->snapshot, n, 0);
+        layer->scan = pg::begin_index_scan(layer->relation, layer->index, in->snapshot, n);
         MemoryContextSwitchTo(old);
     }
     index_rescan(layer->scan, keys, n, nullptr, 0);

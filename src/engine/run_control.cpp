@@ -60,7 +60,7 @@ void require_committed(const BackgroundRow* row, const char* function) {
 void refuse_temporary_tables(const pg::Source* source) {
     SPIPlanPtr plan = pg::prepare_source(psprintf("SELECT * FROM %s AS s", source->from_clause));
     if (plan == nullptr) elog(ERROR, "could not plan the source");
-    auto* cached = linitial_node(CachedPlanSource, SPI_plan_get_plan_sources(plan));
+    auto* cached = static_cast<CachedPlanSource*>(linitial(SPI_plan_get_plan_sources(plan)));
     ListCell* cell;
     foreach (cell, cached->relationOids) {
         const Oid relation = lfirst_oid(cell);

@@ -140,7 +140,7 @@ Source* describe_source(const char* text, const char* argument) {
     SPIPlanPtr plan = prepare_source(query);
     if (plan == nullptr)
         ereport(ERROR, (errcode(ERRCODE_INTERNAL_ERROR), errmsg("could not plan %s", argument)));
-    auto* cached = linitial_node(CachedPlanSource, SPI_plan_get_plan_sources(plan));
+    auto* cached = static_cast<CachedPlanSource*>(linitial(SPI_plan_get_plan_sources(plan)));
     if (cached->resultDesc == nullptr)
         ereport(ERROR, (errcode(ERRCODE_INVALID_PARAMETER_VALUE),
                         errmsg("%s returns no columns", argument)));
@@ -154,7 +154,7 @@ char* from_clause_text(const char* text, const char* argument) {
     StringInfoData names;
     initStringInfo(&names);
     ListCell* cell;
-    foreach (cell, stringToQualifiedNameList(text))
+    foreach (cell, qualified_name_parts(text))
         appendStringInfo(&names, "%s%s", names.len > 0 ? "." : "",
                          quote_identifier(strVal(lfirst(cell))));
     return names.data;

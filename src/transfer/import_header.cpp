@@ -11,7 +11,6 @@
 
 extern "C" {
 #include "mb/pg_wchar.h"
-#include "utils/regproc.h"
 }
 
 namespace many::transfer {
@@ -59,7 +58,7 @@ Oid type_by_name(const char* name, const char* role, const char* column) {
 
 Oid collation_by_name(const char* name, const char* column) {
     if (name[0] == '\0') return InvalidOid;
-    const Oid collation = get_collation_oid(stringToQualifiedNameList(name), true);
+    const Oid collation = get_collation_oid(pg::qualified_name_parts(name), true);
     if (!OidIsValid(collation))
         ereport(ERROR, (errcode(ERRCODE_UNDEFINED_OBJECT),
                         errmsg("collation %s of partition column \"%s\" does not exist in this "

@@ -45,4 +45,4 @@ SELECT nullable_keys FROM many_models.runs WHERE model_set = 'odd';
 SELECT trained FROM many_models.train_many_models('clash', 'SELECT n AS version, n AS n_rows, x, y FROM keyed_rows', '{version,n_rows}', 'y', '{x}');
 SELECT version, n_rows, model_version, model_n_rows FROM clash_models ORDER BY 1;
 -- A key type without hashing.
-SELECT error_of($$SELECT many_models.train_many_models('e', 'SELECT ''<a/>''::xml AS k, x, y FROM keyed_rows', '{k}', 'y', '{x}')$$);
+SELECT error_of($$SELECT many_models.train_many_models('e', 'SELECT ''{}''::json AS k, x, y FROM keyed_rows', '{k}', 'y', '{x}')$$);

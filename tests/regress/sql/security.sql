@@ -36,7 +36,8 @@ SELECT error_of($$SELECT many_models.alter_model_set_owner('n', 'mm_nobody')$$);
 SELECT error_of($$SELECT many_models.forget_dropped_roles()$$);
 SELECT error_of($$SELECT many_models.train_sink(1, 2, 3.0, 4.0)$$);
 SELECT error_of($$SELECT many_models.train_sink(x::bigint << 32, 2, 3.0, 4.0) FROM generate_series(-3, 3) AS x$$);
-SELECT error_of($$SELECT many_models.sink_final(NULL), many_models.sink_serialize(NULL)$$);
+-- 0A000 from servers that take NULL for a value of type internal at first.
+SELECT error_of($$SELECT many_models.sink_final(NULL), many_models.sink_serialize(NULL)$$) ~ '^(42883|0A000)' AS refused;
 RESET ROLE;
 
 -- The rights of the caller count for the source: columns, then rows.

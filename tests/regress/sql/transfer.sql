@@ -195,7 +195,7 @@ SELECT import_error($$UPDATE t SET part = replace(part, '"format_version":1,', '
 SELECT import_error($$UPDATE t SET part = (SELECT b.part FROM again AS b WHERE b.line = t.line) WHERE line = 8$$) AS other_trailer;
 
 -- Forgery: intact lines, and a digest that goes with them, that say what no export says.
-CREATE FUNCTION crc32c(bytes bytea) RETURNS text LANGUAGE plpgsql IMMUTABLE AS $$
+CREATE FUNCTION crc32c_text(bytes bytea) RETURNS text LANGUAGE plpgsql IMMUTABLE AS $$
 DECLARE
     crc bigint := 4294967295;
 BEGIN
@@ -207,9 +207,9 @@ BEGIN
     END LOOP;
     RETURN lpad(to_hex(crc # 4294967295), 8, '0');
 END $$;
-SELECT crc32c('123456789') AS "e3069283";
+SELECT crc32c_text('123456789') AS "e3069283";
 CREATE FUNCTION seal(line bigint, part text) RETURNS text LANGUAGE sql AS $$
-SELECT p || ',"crc":"' || crc32c(set_byte('\x0000000000000000'::bytea, 0, line::int) || convert_to(p, 'UTF8')) || '"}' FROM regexp_replace(part, ',"crc":"\w*"}$', '') AS p $$;
+SELECT p || ',"crc":"' || crc32c_text(set_byte('\x0000000000000000'::bytea, 0, line::int) || convert_to(p, 'UTF8')) || '"}' FROM regexp_replace(part, ',"crc":"\w*"}$', '') AS p $$;
 SELECT bool_and(seal(line, part) = part) AS seals FROM staged;
 -- change: an expression of part; the trailer gets the digest that goes with the rest.
 CREATE FUNCTION forged(changed int, change text) RETURNS text LANGUAGE plpgsql AS $$
@@ -288,7 +288,7 @@ DECLARE
     zeros constant bytea := '\x0000000000000000';
     crc bytea;
 BEGIN
-    crc := decode(crc32c(substr(b, 1, 12) || substr(zeros, 1, 4) || substr(b, 17, 8) || zeros || substr(b, 33)), 'hex');
+    crc := decode(crc32c_text(substr(b, 1, 12) || substr(zeros, 1, 4) || substr(b, 17, 8) || zeros || substr(b, 33)), 'hex');
     FOR i IN 0 .. 3 LOOP
         b := set_byte(b, 12 + i, get_byte(crc, 3 - i));
     END LOOP;

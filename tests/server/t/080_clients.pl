@@ -1,5 +1,5 @@
 # Clients: libpq's extended protocol by a small program (tests/clients/extended.c), psql's variables,
-# and pgbench with prepared statements in several sessions.
+# pgbench with prepared statements in several sessions, ODBC, and JDBC by a program (tests/clients/Jdbc.java).
 use strict;
 use warnings;
 
@@ -91,6 +91,26 @@ SKIP:
 		1, 'ODBC: a partition key');
 	is($ask->(q{SELECT status, trained FROM many_models.train_many_models('bench', workers => 1)}), 'succeeded|30', 'ODBC: training');
 	like($ask->(q{SELECT many_models.predict('bench', '{"g": 3}', '{"x": 2}')}), qr/^(8|9|10)(\.\d+)?$/, 'ODBC: a prediction');
+}
+
+# JDBC: typed parameters, transactions, cursors, time-outs, and the metadata that BI tools show.
+SKIP:
+{
+	my $driver = '/usr/share/java/postgresql.jar';
+	my ($version) = (`javac -version 2>&1` // '') =~ /^javac (\d+)/;
+	skip 'no javac of 16 or later, or no JDBC driver', 1 if !-e $driver || ($version // 0) < 16;
+	my $directory = PostgreSQL::Test::Utils::tempdir();
+	my $user = `id -un`;
+	chomp $user;
+	my $built = run_log([ 'javac', '-J-XX:+UseSerialGC', '-Xlint:all', '-Werror', '-cp', $driver, '-d', $directory, "$ENV{MANY_TESTS}/clients/Jdbc.java" ]);
+	ok($built, 'the program in Java is compiled');
+	my ($out, $err) = run_command([ 'java', '-XX:+UseSerialGC', '-cp', "$directory:$driver", 'Jdbc',
+		$node->host . '/.s.PGSQL.' . $node->port, $user ]);
+	my @lines = split /\n/, $out;
+	cmp_ok(scalar(grep { /^ok/ } @lines), '>=', 30, 'it ran to its end');
+	is(join("\n", grep { !/^ok/ } @lines), '', 'JDBC: all its checks are good');
+	is($err, '', 'JDBC: no message');
+	is_clean($node, 'a training that JDBC gave up');
 }
 
 $node->stop;

@@ -1,5 +1,6 @@
 # To a newer PostgreSQL, by pg_upgrade and by its pg_dump: the registry is the same one, models score the
-# same bits, and life goes on: training, promoting, refreshing, a paused background run, dropping.
+# same bits, roles see what they saw, and life goes on: training, promoting, refreshing, retention, a paused
+# background run, dropping.
 #
 # Needs a newer PostgreSQL: tools/test builds the extension for the one whose pg_config is named by
 # MANY_NEW_PG_CONFIG, and gives its programs in MANY_NEW_BINDIR.
@@ -55,7 +56,13 @@ $old->safe_psql('postgres', q{
 	SELECT FROM many_models.grant_model_set('big', 'dora', 'read', '{"g": 7}');
 	SELECT FROM many_models.set_retention('fresh', keep_versions => 5);
 	SELECT FROM many_models.score_many_models('big');
-	SELECT FROM many_models.evaluate_many_models('big', 't', 'big_predictions', '{id}', period => NULL)});
+	SELECT FROM many_models.evaluate_many_models('big', 't', 'big_predictions', '{id}', period => NULL);
+	SELECT many_models.set_retention('big', keep_versions => 1);
+	SELECT many_models.grant_model_set('fresh', 'dora', 'read', '{"g": 3}');
+	SELECT FROM many_models.score_many_models('fresh', options => '{"row_security": true}');
+	GRANT SELECT ON fresh_predictions TO dora;
+	CREATE TABLE ledger AS SELECT g, x, y, day FROM t WHERE g < 20;
+	SELECT FROM many_models.train_many_models('ledger', 'ledger', '{g}', 'y', '{x}', time_column => 'day', options => '{"append_only": true}')});
 
 # A background run, paused between its slices: its tables are no partitions yet.
 my $whole = $old->safe_psql('postgres', $session . "SELECT run_id FROM many_models.train_many_models('whole', $paused_call)");
@@ -78,7 +85,26 @@ my %answers = (
 	'the aggregate fit' => q{SELECT g, many_models.fit('{}', y, ARRAY[x, z]) FROM t GROUP BY g},
 	'coefficients' => q{SELECT c FROM many_models.coefficients AS c},
 	'production' => q{SELECT p FROM many_models.production_models AS p},
-	'metrics' => q{SELECT m FROM many_models.metrics AS m});
+	'metrics' => q{SELECT m FROM many_models.metrics AS m},
+	'what retention would drop' => q{SELECT model_set, what, version, run_id, action FROM many_models.apply_retention(dry_run => true)});
+
+# What others than the owner see: alice's groups but one, in which a target is NaN; what dora was granted.
+my %visible = (alice => q{alice's "set"|12}, carol => '', dora => "big|2\nfresh|2");
+sub check_rights
+{
+	my ($node, $database, $what) = @_;
+	local $Test::Builder::Level = $Test::Builder::Level + 1;
+	for my $role (sort keys %visible)
+	{
+		is($node->safe_psql($database, q{SELECT model_set, count(*) FROM many_models.models GROUP BY model_set ORDER BY model_set},
+				extra_params => [ '-U', $role ]),
+			$visible{$role}, "$what: $role sees what she owns or was granted");
+	}
+	is($node->safe_psql($database, 'SELECT DISTINCT g FROM fresh_predictions', extra_params => [ '-U', 'dora' ]), '3', "$what: of predictions too");
+	is($node->safe_psql($database, 'SHOW many_models.max_workers', @alice), '3', "$what: a setting of a role");
+	return;
+}
+check_rights($old, 'postgres', 'before');
 
 sub answers_of
 {
@@ -138,14 +164,7 @@ sub check_same
 	is(differences(database_contents($node, $database), $contents), '', "$what: the same registry, tables and privileges");
 	my $now = answers_of($node, $database);
 	is($now->{$_}, $answers->{$_}, "$what: $_: the same bits") for sort keys %answers;
-	my %visible = (alice => q{alice's "set"|13}, carol => '', dora => 'big|2');
-	for my $role (sort keys %visible)
-	{
-		is($node->safe_psql($database, q{SELECT model_set, count(*) FROM many_models.models GROUP BY model_set},
-				extra_params => [ '-U', $role ]),
-			$visible{$role}, "$what: $role sees what she owns or was granted");
-	}
-	is($node->safe_psql($database, 'SHOW many_models.max_workers', @alice), '3', "$what: a setting of a role");
+	check_rights($node, $database, $what);
 	return;
 }
 
@@ -166,6 +185,13 @@ sub check_life
 			  AND a.model::text = b.model::text}),
 		'1299', "$what: the same bits, trained again");
 	is($sql->(q{SELECT trained FROM many_models.refresh_many_models('fresh')}), '0', "$what: a refresh knows the fingerprints");
+	$sql->(q{INSERT INTO ledger SELECT g, x + 1, y, day + 100 FROM ledger});
+	is($sql->(q{SELECT trained, failed, rows_read FROM many_models.refresh_many_models('ledger')}), '19|1|400', "$what: an append-only set reads the new rows alone");
+	$sql->(q{SELECT FROM many_models.train_many_models('ledger again', 'ledger', '{g}', 'y', '{x}', time_column => 'day', options => '{"append_only": true}')});
+	is($sql->(q{SELECT count(*) FROM many_models.model_store AS a JOIN many_models.model_store AS b USING (partition_key)
+			JOIN many_models.runs AS ra ON ra.run_id = a.run_id JOIN many_models.runs AS rb ON rb.run_id = b.run_id
+			WHERE ra.model_set = 'ledger' AND ra.version = 2 AND rb.model_set = 'ledger again' AND a.model::text = b.model::text}),
+		'19', "$what: and comes to what all rows come to");
 	is($sql->(q{SELECT version FROM many_models.train_many_models('alice''s "set"')}, @alice), '2', "$what: alice trains");
 	is($sql->(q{SELECT count(*) > 0 FROM "alice's ""set""_models" WHERE version = 2}, @alice), 't', "$what: her view has it");
 
@@ -179,7 +205,9 @@ sub check_life
 	is($sql->(fingerprint($paused)), $sql->(fingerprint($whole)), "$what: to the result of a whole one");
 
 	is($sql->("SELECT count(*) FROM pg_class WHERE relname = 'model_store_r$big'"), '1', "$what: a version with a partition of its own");
-	is($sql->(q{SELECT many_models.drop_models('big', 1)}), '1299', "$what: is dropped");
+	$sql->(q{SELECT FROM many_models.apply_retention('big')});
+	is($sql->(q{SELECT string_agg(version::text, ' ' ORDER BY version) FROM many_models.runs WHERE model_set = 'big' AND kind = 'train'}), '2 3',
+		"$what: is dropped by retention, not the one in production");
 	is($sql->("SELECT count(*) FROM pg_class WHERE relname = 'model_store_r$big'"), '0', "$what: with its partition");
 	is($sql->(q{SELECT sum(many_models.drop_models(model_set)) > 5000 FROM many_models.model_sets}), 't', "$what: all are dropped");
 	is($sql->(q{SELECT relname FROM pg_class WHERE relnamespace = 'many_models'::regnamespace AND relkind = 'r' AND relname ~ '\d'}),

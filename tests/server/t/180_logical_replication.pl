@@ -186,8 +186,8 @@ is( $publisher->safe_psql('postgres', q{
 		SELECT failed FROM many_models.retrain_failed((SELECT run_id FROM many_models.runs WHERE model_set = 'big'));
 		SELECT trained FROM many_models.refresh_many_models('big');
 		SELECT trained FROM many_models.refresh_many_models('big');
-		SELECT many_models.drop_models('big'), many_models.drop_models('demand')}),
-	"\n\n\n\n\n\n120\n1299\n1\n1299\n0\n3897|120", 'models are evaluated, promoted, trained, refreshed and dropped where all tables are published');
+		SELECT many_models.drop_models('big'), many_models.drop_models('demand')}) =~ s/\A\n+//r,  # rows without columns
+	"120\n1299\n1\n1299\n0\n3897|120", 'models are evaluated, promoted, trained, refreshed and dropped where all tables are published');
 
 $subscriber->stop;
 $publisher->stop;
