@@ -61,7 +61,7 @@ void write_known_row(KnownWriter* w, HeapTuple row, TupleDesc columns) {
     Datum values[kMaxKeys];
     bool nulls[kMaxKeys];
     NullableDatum image[kMaxKeys];
-    KnownGroup known;
+    KnownGroup known = {};
     bool is_null = false;
     const Datum key = SPI_getbinval(row, columns, 1, &is_null);
     const Datum fingerprint = SPI_getbinval(row, columns, 2, &is_null);

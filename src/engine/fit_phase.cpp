@@ -46,6 +46,7 @@ struct BucketWork {
     bool held_in_training;  // training files hold held-out rows, which were left out at first
     RowLists lists;         // of a bucket read whole
     bool at_once;           // group by group, from its rows to its result
+    bool knows_groups;      // of a refresh: those of the version before
     double* moments;        // then: of the group at hand, where it has none of its own
     double* state;
     double* gathered;  // kGatheredRows held-out rows
@@ -206,8 +207,56 @@ bool load_range(BucketWork* work, uint32 low, uint32 high) {
     return fits;
 }
 
+Fingerprint fingerprint_of(const Group* group) {
+    return {group->n_rows + group->info.n_null + group->info.n_bad, group->last_time,
+            group->checksum + group->info.checksum};
+}
+
+// The same while rows of the group are only listed.
+Fingerprint listed_fingerprint(const BucketWork* work, const Group* group) {
+    const GroupTable* table = &work->table;
+    Group sum = *group;
+    for (const uint32 head : group->list_head) {
+        for (uint32 i = head; i != 0; i = work->lists.next[i - 1]) {
+            const double* row = work->lists.rows[i - 1];
+            int64 time = kNoTime;
+            sum.n_rows++;
+            sum.checksum += row_checksum(table, row);
+            if (table->time_at >= 0) memcpy(&time, &row[table->time_at], sizeof time);
+            group_see_time(&sum, time);
+        }
+    }
+    return fingerprint_of(&sum);
+}
+
+bool has_vanished(const Group* group) {
+    return group->known != nullptr && fingerprint_of(group).n_rows == 0;
+}
+
+bool same_fingerprint(const Fingerprint& a, const Fingerprint& b) {
+    return a.n_rows == b.n_rows && a.checksum == b.checksum && a.last_time == b.last_time;
+}
+
+bool is_unchanged(const Group* group) {
+    return group->known != nullptr && group->known->unchanged != 0;
+}
+
+// Held-out rows of a group that may be unchanged.
+void count_held(BucketWork* work, Group* group, const double* rows, uint32 n) {
+    const GroupTable* table = &work->table;
+    if (group->known == nullptr) return;
+    Fingerprint* held = &group->known->held;
+    for (uint32 i = 0; i < n; i++, rows += table->stride) {
+        int64 time = kNoTime;
+        if (table->time_at >= 0) memcpy(&time, &rows[table->time_at], sizeof time);
+        if (held->n_rows++ == 0 || time > held->last_time) held->last_time = time;
+        held->checksum += row_checksum(table, rows);
+    }
+}
+
 // Held-out rows of a group whose training rows are all there: past the fit, into the moments.
 void hold_rows(BucketWork* work, Group* group, const double* rows, uint32 n) {
+    if (is_unchanged(group)) return;
     const Size moments = work->table.moments_doubles * (Size)work->table.n_moments;
     if (group->moments == nullptr)  // all rows of the group so far are held out
         group->moments = group_table_doubles(&work->table, moments);
@@ -236,7 +285,9 @@ void hold_rows(BucketWork* work, Group* group, const double* rows, uint32 n) {
                         (Size)work->table.stride);
 }
 
-void stream_holdout(BucketWork* work, Stream stream, uint32 low, uint32 high) {
+using TakeRows = void (*)(BucketWork* work, Group* group, const double* rows, uint32 n);
+
+void stream_holdout(BucketWork* work, Stream stream, uint32 low, uint32 high, TakeRows take) {
     ChunkReader reader;
     chunk_reader_init(&reader, &work->files, work->bucket, stream);
     while (read_chunk(&reader)) {
@@ -247,14 +298,14 @@ void stream_holdout(BucketWork* work, Stream stream, uint32 low, uint32 high) {
             const uint32 range = range_of(reader.header.hash);
             bool found = false;
             if (range < low || range >= high) continue;
-            hold_rows(work,
-                      group_table_lookup(&work->table, reader.header.hash, reader.key,
-                                         reader.header.key_length, &found),
-                      (const double*)reader.payload, reader.header.n);
+            take(work,
+                 group_table_lookup(&work->table, reader.header.hash, reader.key,
+                                    reader.header.key_length, &found),
+                 (const double*)reader.payload, reader.header.n);
         } else {
             visit_rows(work, &reader.header, nullptr, reader.payload, low, high,
-                       [work](Group* group, const char* row) {
-                           hold_rows(work, group, (const double*)row, 1);
+                       [work, take](Group* group, const char* row) {
+                           take(work, group, (const double*)row, 1);
                        });
         }
     }
@@ -307,43 +358,14 @@ void settle_lists(BucketWork* work, Group* group) {
     if (n > 0) hold_rows(work, group, work->gathered, n);
 }
 
-Fingerprint fingerprint_of(const Group* group) {
-    return {group->n_rows + group->info.n_null + group->info.n_bad, group->last_time,
-            group->checksum + group->info.checksum};
-}
-
-// The same while rows of the group are only listed.
-Fingerprint listed_fingerprint(const BucketWork* work, const Group* group) {
-    const GroupTable* table = &work->table;
-    Group sum = *group;
-    for (const uint32 head : group->list_head) {
-        for (uint32 i = head; i != 0; i = work->lists.next[i - 1]) {
-            const double* row = work->lists.rows[i - 1];
-            int64 time = kNoTime;
-            sum.n_rows++;
-            sum.checksum += row_checksum(table, row);
-            if (table->time_at >= 0) memcpy(&time, &row[table->time_at], sizeof time);
-            group_see_time(&sum, time);
-        }
-    }
-    return fingerprint_of(&sum);
-}
-
-bool has_vanished(const Group* group) {
-    return group->known != nullptr && fingerprint_of(group).n_rows == 0;
-}
-
 // Of a refresh: whether the group needs no fit, because it is as it was or has no rows any more.
 bool settle_known(BucketWork* work, const Group* group, Fingerprint now) {
     if (group->known == nullptr) return false;
-    const Fingerprint* then = &group->known->then;
-    if (now.n_rows == 0) {
+    if (now.n_rows == 0 && !is_unchanged(group)) {
         pg_atomic_fetch_add_u64(&work->segment->groups_vanished, 1);
         return true;
     }
-    if (now.n_rows != then->n_rows || now.checksum != then->checksum ||
-        now.last_time != then->last_time)
-        return false;
+    if (!is_unchanged(group) && !same_fingerprint(now, group->known->then)) return false;
     ResultHeader header = {};
     header.kind = ResultKind::unchanged;
     header.place = group->known->place;
@@ -510,22 +532,42 @@ void fit_listed_group(BucketWork* work, Group* group) {
     fit_group(work, group);
 }
 
+// Before a group's held-out rows are streamed past its fit: which groups need none.
+void find_unchanged(BucketWork* work, uint32 low, uint32 high, bool has_holdout,
+                    bool held_in_training) {
+    if (has_holdout) stream_holdout(work, Stream::holdout, low, high, count_held);
+    if (held_in_training) stream_holdout(work, Stream::training, low, high, count_held);
+    for (uint64 i = 0; i < work->table.n_groups; i++) {
+        Group* group = group_at(&work->table, i);
+        if (group->known == nullptr) continue;
+        const Fingerprint* held = &group->known->held;
+        Fingerprint now = listed_fingerprint(work, group);
+        now.n_rows += held->n_rows;
+        now.checksum += held->checksum;
+        if (held->n_rows > 0 && held->last_time > now.last_time) now.last_time = held->last_time;
+        group->known->unchanged = same_fingerprint(now, group->known->then) ? 1 : 0;
+    }
+}
+
 void fit_range(BucketWork* work, uint32 low, uint32 high, bool whole) {
     GroupTable* table = &work->table;
     const bool at_once = work->at_once =
         whole && stream_bytes(&work->files, work->bucket, Stream::holdout) == 0;
     const bool has_holdout = work->spec->exchange == Exchange::statistics &&
                              work->spec->holdout.kind != core::HoldoutSpec::Kind::none;
+    const bool held_in_training = has_holdout && !whole && work->held_in_training;
+    if (work->knows_groups && table->folds_rows && !at_once)
+        find_unchanged(work, low, high, has_holdout, held_in_training);
     for (uint64 i = 0; i < table->n_groups && table->folds_rows && !at_once; i++) {
         Group* group = group_at(table, i);
         CHECK_FOR_INTERRUPTS();
+        if (is_unchanged(group)) continue;
         if (whole) settle_lists(work, group);
         if (group->n_train > 0 || (group->moments == nullptr && !has_vanished(group)))
             group_fold(table, group);
     }
-    if (has_holdout && !at_once) stream_holdout(work, Stream::holdout, low, high);
-    if (has_holdout && !whole && work->held_in_training)
-        stream_holdout(work, Stream::training, low, high);
+    if (has_holdout && !at_once) stream_holdout(work, Stream::holdout, low, high, hold_rows);
+    if (held_in_training) stream_holdout(work, Stream::training, low, high, hold_rows);
     pg_atomic_write_u64(&work->slot->bytes, table->used_bytes);
     pg_atomic_write_u32(&work->slot->activity, (uint32)Activity::fitting);
     auto** order = (Group**)MemoryContextAllocHuge(work->bucket_context,
@@ -612,6 +654,7 @@ BucketWork* fit_begin(RunSegment* segment, ResultSink* results) {
     work->bucket_context =
         AllocSetContextCreate(context, "many_models bucket", ALLOCSET_DEFAULT_SIZES);
     work->reports = segment->pid == MyProcPid;
+    work->knows_groups = segment->adds_stored && !work->spec->append_only;
     work->slot = process_slot(segment, Activity::fitting);
     Size other = work->spec->budget_bytes / 8;
     if (is_wide(work->spec->n_keys, work->spec->n_features) && group_fit_bytes(work->spec) > other)

@@ -28,7 +28,9 @@ struct GroupInfo {
 // A group of the version that a refresh starts from (fingerprint.h).
 struct KnownGroup {
     Fingerprint then;
-    uint64 place;  // of its row in the registry
+    uint64 place;      // of its row in the registry
+    Fingerprint held;  // of held-out rows that the fit phase looks at before it needs them
+    uint64 unchanged;  // 1: found to be, so that nothing of the group is summed or fitted
 };
 
 struct Group {
