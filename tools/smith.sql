@@ -38,7 +38,7 @@ WHERE (pronamespace = 'many_models'::regnamespace OR pronamespace = 'pg_catalog'
             '|substr|repeat|replace|regexp_replace|convert_to|array_length|array_to_string|string_to_array|jsonb_build_array|jsonb_typeof'
             '|jsonb_pretty|jsonb_strip_nulls|count|sum|avg|min|max)$')
     AND NOT EXISTS (
-        SELECT FROM unnest(ARRAY[prorettype] || proargtypes::oid[]) AS a (type) WHERE type::regtype::text ~ '^any(range|multirange|enum|compat|non)');
+        SELECT FROM unnest(ARRAY[prorettype] || proargtypes::oid[]) AS a (type) WHERE type::regtype::text ~ '^any');
 GRANT USAGE ON SCHEMA shadow TO smith;
 GRANT SELECT ON shadow.pg_proc TO smith;
 SELECT format('ALTER ROLE %I IN DATABASE %I SET search_path = shadow, pg_catalog, public', r, current_database())

@@ -102,16 +102,6 @@ inline int base64_decode(const char* text, int length, char* to, int room) {
 #endif
 }
 
-// Since 18 an index scan can count its searches for EXPLAIN.
-inline IndexScanDesc begin_index_scan(Relation table, Relation index, Snapshot snapshot,
-                                      int n_keys) {
-#if PG_VERSION_NUM >= 180000
-    return index_beginscan(table, index, snapshot, nullptr, n_keys, 0);
-#else
-    return index_beginscan(table, index, snapshot, n_keys, 0);
-#endif
-}
-
 // Walkers and mutators have been declared without their parameters before 16.
 #if PG_VERSION_NUM >= 160000
 inline bool walk_expression(Node* node, bool (*walker)(Node*, void*), void* context) {
