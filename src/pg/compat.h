@@ -139,13 +139,4 @@ inline Node* mutate_expression(Node* node, Node* (*mutator)(Node*, void*), void*
 }
 #endif
 
-// index_beginscan has an argument for EXPLAIN's counts since 18.
-inline IndexScanDesc begin_index_scan(Relation table, Relation index, Snapshot snapshot, int n) {
-#if PG_VERSION_NUM >= 180000
-    return index_beginscan(table, index, snapshot, nullptr, n, 0);
-#else
-    return index_beginscan(table, index, snapshot, n, 0);
-#endif
-}
-
 }  // namespace many::pg
