@@ -10,6 +10,7 @@
 // C-shaped: no destructor, safe under longjmp.
 #pragma once
 
+#include "core/numeric/moments.h"
 #include "core/selection/split.h"
 #include "engine/key_image.h"
 #include "engine/results.h"
@@ -150,7 +151,7 @@ inline void group_see_time(Group* group, int64 time) {
     if (time > group->last_time) group->last_time = time;
 }
 
-static_assert(kMaxArguments + 2 < core::kBitwiseKeys);
+static_assert(core::MomentLayout::kMaxColumns + 2 < core::kBitwiseKeys);
 // Of rows that come to their group; equal rows count as often as they come.
 inline uint64 row_checksum(const GroupTable* table, const double* row) {
     return core::bitwise_row_hash(row, (size_t)table->stride);

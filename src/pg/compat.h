@@ -102,6 +102,15 @@ inline int base64_decode(const char* text, int length, char* to, int room) {
 #endif
 }
 
+// index_beginscan has an argument for EXPLAIN's counts since 18.
+inline IndexScanDesc begin_index_scan(Relation table, Relation index, Snapshot snapshot, int n) {
+#if PG_VERSION_NUM >= 180000
+    return index_beginscan(table, index, snapshot, nullptr, n, 0);
+#else
+    return index_beginscan(table, index, snapshot, n, 0);
+#endif
+}
+
 // Walkers and mutators have been declared without their parameters before 16.
 #if PG_VERSION_NUM >= 160000
 inline bool walk_expression(Node* node, bool (*walker)(Node*, void*), void* context) {

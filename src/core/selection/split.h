@@ -77,7 +77,7 @@ template <class Canonical>
 // Hash of d doubles (at most kBitwiseKeys - 1) bit by bit, whatever they are: a NaN, a time, the hash
 // of a text. Pairs are multiplied after constants of their own were added, and the products summed in
 // 128 bits: a multiplication per pair and no more (Black et al. 1999, UMAC's NH).
-inline constexpr std::size_t kBitwiseKeys = 128;
+inline constexpr std::size_t kBitwiseKeys = 1664;
 namespace detail {
 inline constexpr std::array<std::uint64_t, kBitwiseKeys> kKeys = [] {
     std::array<std::uint64_t, kBitwiseKeys> keys{};
