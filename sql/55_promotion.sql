@@ -38,7 +38,7 @@ CREATE FUNCTION many_models.significant(
 ) RETURNS boolean
     AS 'MODULE_PATHNAME', 'many_significant' LANGUAGE C IMMUTABLE PARALLEL SAFE;
 COMMENT ON FUNCTION many_models.significant(double precision, text, double precision[]) IS
-    'in a rule of promote_models: whether the candidate''s errors (loss squared or absolute) are smaller than those of the model in production by more than chance, at a level (paired one-sided t test); true where nothing is in production';
+    'in a rule of promote_models: whether the candidate''s errors (loss squared or absolute) are smaller than those of the model in production by more than chance, at a level (paired one-sided t test); true where nothing is in production, NULL where there is nothing to compare';
 
 CREATE FUNCTION many_models.promote_models(
     model_set text,

@@ -367,9 +367,10 @@ Datum many_significant(PG_FUNCTION_ARGS) {
         ereport(ERROR, (errcode(ERRCODE_INVALID_PARAMETER_VALUE),
                         errmsg("significant() takes the differences that its rule gives it")));
     const int at = squared ? 1 : 3;
-    if (nulls[0] || nulls[at] || nulls[at + 1]) PG_RETURN_BOOL(false);
+    if (nulls[0] || nulls[at] || nulls[at + 1]) PG_RETURN_NULL();
     const double p = core::paired_p_value(DatumGetFloat8(values[0]), DatumGetFloat8(values[at]),
                                           DatumGetFloat8(values[at + 1]));
-    PG_RETURN_BOOL(p < level);  // false for NaN: fewer than two rows
+    if (std::isnan(p)) PG_RETURN_NULL();  // fewer than two rows, or not compared: not known
+    PG_RETURN_BOOL(p < level);
 }
 }

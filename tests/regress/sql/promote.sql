@@ -185,6 +185,10 @@ SELECT summary(many_models.promote_models('none', rule => 'candidate.rmse IS NUL
 SELECT trained FROM many_models.train_many_models('none');
 SELECT summary(many_models.promote_models('none', rule => 'candidate.trained_rows >= production.trained_rows AND candidate.rmse < production.rmse'));
 SELECT * FROM report;
+-- Nothing to compare: neither significant nor not.
+SELECT summary(many_models.promote_models('none', rule => 'NOT significant(0.05)', dry_run => true));
+SELECT * FROM report;
+SELECT summary(many_models.promote_models('none', rule => 'significant(0.05) IS NULL', dry_run => true));
 CREATE TABLE seen (form text, partition_key jsonb, reason text, compared text);
 CREATE FUNCTION look(form text) RETURNS void LANGUAGE plpgsql AS $$
 BEGIN
