@@ -142,9 +142,15 @@ JOIN LATERAL (SELECT r.run_id, r.storage, r.version FROM many_models.runs AS r
               WHERE r.model_set = s.model_set AND r.kind IN ('train', 'import')
               ORDER BY r.version DESC LIMIT 1) AS t ON true
 JOIN many_models.model_store AS m ON m.run_id = t.run_id AND m.storage = t.storage
-WHERE NOT EXISTS (SELECT FROM many_models.production_in_force AS p
-                  WHERE p.model_set = s.model_set AND p.key_hash = m.key_hash
-                      AND p.partition_key = m.partition_key);
+WHERE NOT EXISTS (
+        SELECT  -- in whichever layer
+        FROM many_models.production_sets AS q
+        CROSS JOIN LATERAL ROWS FROM (pg_catalog.unnest(q.layers), pg_catalog.unnest(q.storages)) AS l (layer, storage)
+        JOIN many_models.production_store AS p ON p.storage = l.storage AND p.layer = l.layer
+        WHERE p.storage = ANY (ARRAY(SELECT pg_catalog.unnest(c.storages) FROM many_models.production_sets AS c))
+            AND q.model_set = s.model_set
+            AND p.key_hash = m.key_hash
+            AND p.partition_key = m.partition_key);
 
 CREATE VIEW many_models.promotion_report WITH (security_invoker = true) AS
 SELECT p.promotion_id,
