@@ -76,6 +76,19 @@ SELECT trained FROM many_models.train_many_models('rows', 't', '{k,name}', 'y', 
     '{"lambda": 0.1, "alpha": 0.5, "null_policy": "impute_mean", "group_options": [{"key": {"k": 3}, "options": {"lambda": 1}}]}', workers => 3);
 SELECT trained FROM many_models.train_many_models('wide', 'SELECT i % 1010 AS g, i % 7 AS x, i % 11 AS y FROM generate_series(1, 5050) AS i', '{g}', 'y', '{x}');
 SELECT trained FROM many_models.train_many_models('ols');
+-- Refreshes: of nothing, of some groups, with groups that are new or gone; of rows that are appended, and that come late.
+CREATE TABLE u AS SELECT * FROM t;
+SELECT trained FROM many_models.train_many_models('fresh', 'u', '{k}', 'y', '{x1,gap}', workers => 2);
+SELECT trained FROM many_models.train_many_models('fresh rows', 'u', '{k,name}', 'y', '{x1,colour}', time_column => 'day', workers => 2);
+SELECT trained FROM many_models.train_many_models('appended', 'u', '{k}', 'y', '{x1,gap}', time_column => 'day', options => '{"append_only": true}', workers => 2);
+SELECT s, (many_models.refresh_many_models(s, workers => 2)).status FROM unnest('{ols,fresh,fresh rows,appended}'::text[]) AS s;
+UPDATE u SET x1 = x1 + 1 WHERE k = 3;
+DELETE FROM u WHERE k = 4;
+INSERT INTO u SELECT 50, name, day + 2000, x1, x2, gap, colour, open, y FROM u WHERE k IN (5, 6);
+SELECT s, (many_models.refresh_many_models(s, workers => 2)).status FROM unnest('{fresh,fresh rows,appended}'::text[]) AS s;
+INSERT INTO u SELECT * FROM u ORDER BY day DESC LIMIT 1;
+SELECT s, (many_models.refresh_many_models(s, workers => 2)).status FROM unnest('{fresh,fresh rows,appended}'::text[]) AS s;
+SELECT count(many_models.drop_models(s)) FROM unnest('{fresh,fresh rows,appended}'::text[]) AS s;
 SELECT rows_read, failed FROM many_models.score_many_models('ols', 't', 'p');
 SELECT rows_read, failed FROM many_models.score_many_models('rows', 't', 'q');
 SELECT many_models.predict('ols', '{"k": 3, "name": "Zürich"}', '{"x1": 1, "x2": 2, "gap": 3}'),
