@@ -56,6 +56,22 @@ TEST(BitwiseRowHash, EveryBitChangesTheHash) {
     }
 }
 
+// Rows of many values: each and its place count as well.
+TEST(BitwiseRowHash, LongRows) {
+    for (const std::size_t d : {127, 128, 129, 255, 256, 257, 1000}) {
+        std::vector<double> row(d);
+        for (std::size_t i = 0; i < d; ++i) row[i] = double(i % 7);
+        std::set<std::uint64_t> seen{hash_of(row)};
+        for (std::size_t i = 0; i < d; ++i) {
+            row[i] += 100;
+            EXPECT_TRUE(seen.insert(hash_of(row)).second) << d << " " << i;
+            row[i] -= 100;
+        }
+        row.push_back(0);
+        EXPECT_TRUE(seen.insert(hash_of(row)).second) << d;
+    }
+}
+
 // Small integers, as tables have them: their hashes must not meet, nor their sums over rows.
 TEST(BitwiseRowHash, SmallIntegersDoNotCollide) {
     std::set<std::uint64_t> seen;
