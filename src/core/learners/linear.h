@@ -9,7 +9,7 @@
 // the scale of the data. This is scikit-learn's ElasticNet(alpha=lambda, l1_ratio=alpha) on
 // standardized x, and glmnet's lasso; glmnet's gaussian ridge divides lambda by sd_n(y).
 // Sources: Hoerl & Kennard 1970; Tibshirani 1996; Zou & Hastie 2005; Friedman, Hastie & Tibshirani
-// 2010 (covariance updates, strong path); Golub & Van Loan, Matrix Computations, 4th ed., 4.2.
+// 2010 (covariance updates); linear_active.h; Golub & Van Loan, Matrix Computations, 4th ed., 4.2.
 //
 // Precision: the centred cross-products are formed in triple-double, factored by Cholesky in
 // double-double, and again in triple-double when the scaled condition number exceeds
@@ -65,7 +65,7 @@ struct LinearOptions {
     int n_lambda = 100;
     double lambda_min_ratio = 1e-4;
     bool inference = true;  // false: only what predictions need, in half of the time; see LinearFit
-    double tolerance = 1e-10;  // coordinate descent: largest change of a standardized coefficient
+    double tolerance = 1e-10;  // of the descent in degenerate cases: largest standardized change
     int max_iterations = 100000;
 };
 
@@ -128,7 +128,7 @@ class LinearSolver {
     //
     // Returns ok, or the reason why there is no model (out is then unspecified). With fewer rows
     // than parameters OLS fits what the rank allows; the caller decides about min_rows.
-    // Cost O(p^3) (OLS), 1 to 2 us for p = 8; plus O(folds n_lambda p^2 sweeps) for lambda_auto.
+    // Cost O(p^3) (OLS), 1 to 2 us for p = 8; lambda_auto O(folds n_lambda p^2), p^3 but for lasso.
     [[nodiscard]] FitStatus fit(const double* moments, int p, const LinearOptions& options,
                                 const double* folds, int n_folds, const StopSignal& stop,
                                 LinearFit& out);
