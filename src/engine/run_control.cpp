@@ -174,6 +174,19 @@ void require_no_start(const char* model_set) {
                             "many_models.background_runs then.")));
 }
 
+void refuse_second_training(const char* model_set) {
+    const int64 other = active_training(model_set);
+    if (other == 0 && !set_is_training(model_set)) return;
+    ereport(ERROR,
+            (errcode(ERRCODE_OBJECT_IN_USE),
+             other != 0
+                 ? errmsg("model set \"%s\" is being trained by background run " INT64_FORMAT,
+                          model_set, other)
+                 : errmsg("model set \"%s\" is being trained by another background run", model_set),
+             errhint("Wait for it with many_models.wait_for_run, or end it with "
+                     "many_models.cancel_run.")));
+}
+
 void resume(int64 run_id) {
     BackgroundRow* row = require_run(run_id, true);
     require_committed(row, "resume_run");
@@ -190,11 +203,7 @@ void resume(int64 run_id) {
                  errmsg("must be role \"%s\", or a member of it, to resume its run " INT64_FORMAT,
                         GetUserNameFromId(row->run_by, true), run_id)));
     if (!row->scores) require_no_start(row->model_set);
-    if (!row->scores && set_is_training(row->model_set))
-        ereport(ERROR, (errcode(ERRCODE_OBJECT_IN_USE),
-                        errmsg("model set \"%s\" is being trained by another background run",
-                               row->model_set),
-                        errhint("See many_models.background_runs.")));
+    if (!row->scores) refuse_second_training(row->model_set);
     write_status(run_id, "queued");
     (void)launch_new(run_id);
 }
@@ -237,19 +246,6 @@ void require_writes(const char* function) {
 void connect_spi() {
     registry::hold_extension();
     if (SPI_connect() != SPI_OK_CONNECT) elog(ERROR, "SPI_connect failed");
-}
-
-void refuse_second_training(const char* model_set) {
-    const int64 other = active_training(model_set);
-    if (other == 0 && !set_is_training(model_set)) return;
-    ereport(ERROR,
-            (errcode(ERRCODE_OBJECT_IN_USE),
-             other != 0
-                 ? errmsg("model set \"%s\" is being trained by background run " INT64_FORMAT,
-                          model_set, other)
-                 : errmsg("model set \"%s\" is being trained by another background run", model_set),
-             errhint("Wait for it with many_models.wait_for_run, or end it with "
-                     "many_models.cancel_run.")));
 }
 
 }  // namespace

@@ -14,6 +14,10 @@ constexpr uint16 kRunSub = 0x4d52;       // "MR"
 constexpr uint16 kTrainingSub = 0x4d54;  // "MT"
 constexpr uint16 kStartSub = 0x4d53;     // "MS"
 
+// The process of a run that has ended holds its locks until it is gone: on a busy machine, a while.
+constexpr int kLooks = 1000;
+constexpr long kBetweenLooks = 5000;  // microseconds
+
 LOCKTAG tag_of(uint64 id, uint16 sub) {
     LOCKTAG tag;
     SET_LOCKTAG_ADVISORY(tag, MyDatabaseId, (uint32)(id >> 32), (uint32)id, sub);
@@ -41,9 +45,10 @@ void hold_run(int64 run_id) {
 
 bool hold_training(const char* model_set) {
     const LOCKTAG tag = set_tag(model_set, kTrainingSub);
-    for (int i = 0; i < 20; i++) {  // who only looks holds it for a moment
+    for (int i = 0; i < kLooks; i++) {  // who only looks holds it for a moment
         if (LockAcquire(&tag, ExclusiveLock, true, true) != LOCKACQUIRE_NOT_AVAIL) return true;
-        pg_usleep(5000);
+        CHECK_FOR_INTERRUPTS();
+        pg_usleep(kBetweenLooks);
     }
     return false;
 }
@@ -60,9 +65,10 @@ bool claim_start(const char* model_set) {
 
 bool set_is_training(const char* model_set) {
     const LOCKTAG tag = set_tag(model_set, kTrainingSub);
-    for (int i = 0; i < 20; i++) {
+    for (int i = 0; i < kLooks; i++) {
         if (!is_held(&tag)) return false;
-        pg_usleep(5000);
+        CHECK_FOR_INTERRUPTS();
+        pg_usleep(kBetweenLooks);
     }
     return true;
 }

@@ -11,7 +11,7 @@ namespace many::engine {
 
 // Waits for a process that is just ending. Held until the process ends.
 void hold_run(int64 run_id);
-// False if another process holds it.
+// Waits for a process that is just ending; false if another holds it.
 bool hold_training(const char* model_set);
 
 // False if another transaction starts a training of the set. Held until the current one ends.
