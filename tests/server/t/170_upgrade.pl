@@ -89,7 +89,7 @@ my %answers = (
 	'what retention would drop' => q{SELECT model_set, what, version, run_id, action FROM many_models.apply_retention(dry_run => true)});
 
 # What others than the owner see: alice's groups but one, in which a target is NaN; what dora was granted.
-my %visible = (alice => q{alice's "set"|12}, carol => '', dora => "big|2\nfresh|2");
+my %visible = (alice => q{alice's "set"|12}, carol => '', dora => "big|2\nfresh|1");
 sub check_rights
 {
 	my ($node, $database, $what) = @_;

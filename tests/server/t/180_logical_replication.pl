@@ -185,9 +185,11 @@ is( $publisher->safe_psql('postgres', q{
 		SELECT trained FROM many_models.train_many_models('big', 't', '{g}', 'y', '{x}');
 		SELECT failed FROM many_models.retrain_failed((SELECT run_id FROM many_models.runs WHERE model_set = 'big'));
 		SELECT trained FROM many_models.refresh_many_models('big');
+		ALTER TABLE t REPLICA IDENTITY FULL;
+		UPDATE t SET y = y + x % 5 WHERE g = 5;
 		SELECT trained FROM many_models.refresh_many_models('big');
 		SELECT many_models.drop_models('big'), many_models.drop_models('demand')}) =~ s/\A\n+//r,  # rows without columns
-	"120\n1299\n1\n1299\n0\n3897|120", 'models are evaluated, promoted, trained, refreshed and dropped where all tables are published');
+	"120\n1299\n1\n0\n1299\n3897|120", 'models are evaluated, promoted, trained, refreshed and dropped where all tables are published');
 
 $subscriber->stop;
 $publisher->stop;
