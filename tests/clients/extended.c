@@ -83,7 +83,7 @@ main(int argc, char **argv)
 							  "SELECT many_models.train_many_models($1, $2, $3, $4, $5, options => $6, workers => $7)",
 							  7, types, values, NULL, NULL, 0);
 		check(PQresultStatus(result) == PGRES_TUPLES_OK &&
-			  strstr(PQgetvalue(result, 0, 0), ",\"client's set\",1,succeeded,3,3,0,0,90,1,") != NULL,
+			  strstr(PQgetvalue(result, 0, 0), ",\"client's set\",1,succeeded,3,3,0,0,90,") != NULL,
 			  "train, parameters of given types, a composite as text");
 		PQclear(result);
 	}
