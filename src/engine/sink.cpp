@@ -593,7 +593,8 @@ Datum many_sink_row(PG_FUNCTION_ARGS) {
     auto* sink = PG_ARGISNULL(0) ? nullptr : (Sink*)PG_GETARG_POINTER(0);
     if (unlikely(sink == nullptr)) {
         MemoryContext aggregate_context;
-        if (!AggCheckCallContext(fcinfo, &aggregate_context) || PG_ARGISNULL(1))
+        if (AggCheckCallContext(fcinfo, &aggregate_context) != AGG_CONTEXT_AGGREGATE ||
+            PG_ARGISNULL(1))
             elog(ERROR, "many_models.train_sink called outside an aggregate");
         sink = many::engine::make_sink(aggregate_context, PG_GETARG_INT64(1));
         const int given = sink->record != nullptr ? 1 : many::engine::n_columns(sink->spec);
