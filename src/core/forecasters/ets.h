@@ -158,7 +158,8 @@ struct EtsSums {
 // Forecasts: the conditional mean, and the variance where there is one (Hyndman et al. 2008, ch. 6):
 // class 1 (additive errors without multiplicative parts), class 2 (multiplicative errors, additive
 // trend and season), class 3 (multiplicative errors and season, additive trend). The other classes
-// have the plain recursion's forecast and NaN as variance: see simulate_ets.
+// have the plain recursion's forecast and NaN as variance, and so has class 3 where sigma2 > 1: see
+// simulate_ets. A variance may be infinite.
 [[nodiscard]] ForecastStatus forecast_ets(const EtsFit& fit, const ForecastOut& out);
 
 // The plain recursion with errors of 0 (the median, nearly): equal to forecast_ets' mean but for

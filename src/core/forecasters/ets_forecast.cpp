@@ -22,6 +22,9 @@ namespace many::core {
 namespace {
 
 constexpr double kNone = FitSummary::kNone;
+// Relative errors of more than the forecast itself are not Gaussian; moments of products of them
+// grow without bound.
+constexpr double kMostRelative = 1;
 
 bool all_finite(std::span<const double> values) noexcept {
     return std::all_of(values.begin(), values.end(), [](double v) { return std::isfinite(v); });
@@ -52,17 +55,27 @@ void additive_variance(const EtsFit& fit, std::span<double> variance) {
     }
 }
 
+// Of the magnitude that squares are scaled by, so that none of them overflows.
+int exponent_of(double value) noexcept {
+    int exponent = 0;
+    if (std::isfinite(value)) (void)std::frexp(value, &exponent);
+    return exponent;
+}
+
 void relative_variance(const EtsFit& fit, std::span<const double> mean,
                        std::span<double> variance) {
     const std::size_t horizon = variance.size();
     const double v = fit.summary.sigma2;
+    const int exponent = exponent_of(mean[0]);
     std::vector<double> c(horizon), theta(horizon);
     impulse_responses(fit, c);
     for (std::size_t h = 0; h < horizon; ++h) {
+        const double mu = std::ldexp(mean[h], -exponent);
         double sum = 0;
         for (std::size_t j = 1; j <= h; ++j) sum += c[j] * c[j] * theta[h - j];
-        theta[h] = mean[h] * mean[h] + v * sum;
-        variance[h] = (1 + v) * theta[h] - mean[h] * mean[h];
+        theta[h] = mu * mu + v * sum;
+        // (1 + v) theta - mu^2, without the difference of equals.
+        variance[h] = std::ldexp(v * theta[h] + v * sum, 2 * exponent);
     }
 }
 
@@ -94,16 +107,21 @@ void ratio_season_moments(const EtsFit& fit, std::span<double> mean, std::span<d
     const double phi = fit.form.damped() ? p.phi : 1, beta = fit.form.has_trend() ? p.beta : 0,
                  v = fit.summary.sigma2, s_gamma = p.gamma;
     const std::size_t horizon = mean.size(), m = static_cast<std::size_t>(fit.season_length);
+    const int exponent = exponent_of(fit.last.level);
     for (std::size_t j = 0; j < std::min(m, horizon); ++j) {
-        const double l = fit.last.level, b = fit.last.trend, s = fit.last.seasonal[j];
+        const double l = std::ldexp(fit.last.level, -exponent),
+                     b = std::ldexp(fit.last.trend, -exponent), s = fit.last.seasonal[j];
         Moments at{l * s, b * s, l * s * l * s, l * s * b * s, b * s * b * s};
         for (std::size_t h = 0; h < horizon; ++h) {  // step h + 1
             const bool whole = h % m == j;
             if (whole) {
                 const double mu = at.x1 + phi * at.x2;
                 const double square = at.q11 + phi * (2 * at.q12 + phi * at.q22);
-                mean[h] = mu;
-                variance[h] = (1 + v) * square - mu * mu;
+                mean[h] = std::ldexp(mu, exponent);
+                const double spread = (1 + v) * square - mu * mu;
+                variance[h] = std::isfinite(spread)
+                                  ? std::ldexp(std::max(spread, 0.0), 2 * exponent)
+                                  : std::numeric_limits<double>::infinity();
             }
             move_moments(p, beta, phi, whole ? s_gamma : 0, v, at);
         }
@@ -194,7 +212,7 @@ ForecastStatus point_forecast_ets(const EtsFit& fit, std::span<double> mean) {
 ForecastStatus forecast_ets(const EtsFit& fit, const ForecastOut& out) {
     const ForecastStatus status = point_forecast_ets(fit, out.mean);
     std::fill(out.variance.begin(), out.variance.end(), kNone);
-    if (status != ForecastStatus::ok) return status;
+    if (status != ForecastStatus::ok || out.mean.empty()) return status;
     const EtsForm& form = fit.form;
     const bool additive_parts =
         !form.multiplicative_trend() && form.season != EtsSeason::multiplicative;
@@ -204,7 +222,8 @@ ForecastStatus forecast_ets(const EtsFit& fit, const ForecastOut& out) {
         } else {
             relative_variance(fit, out.mean, out.variance);
         }
-    } else if (form.error == EtsError::multiplicative && !form.multiplicative_trend()) {
+    } else if (form.error == EtsError::multiplicative && !form.multiplicative_trend() &&
+               fit.summary.sigma2 <= kMostRelative) {
         ratio_season_moments(fit, out.mean, out.variance);
     }
     return all_finite(out.mean) ? ForecastStatus::ok : ForecastStatus::overflow;

@@ -368,6 +368,10 @@ TEST(Ets, degenerate_series) {
         if (forecast_ets(fit, {mean, variance}) != ForecastStatus::ok) return;
         for (const double v : mean) EXPECT_TRUE(std::isfinite(v)) << fit.form.name();
         EXPECT_FALSE(std::isnan(fit.summary.sigma2)) << fit.form.name();
+        const bool no_variance = fit.form.multiplicative_trend() ||
+                                 (fit.form.season == EtsSeason::multiplicative &&
+                                  (fit.form.error == EtsError::additive || fit.summary.sigma2 > 1));
+        for (const double v : variance) EXPECT_TRUE(no_variance || v >= 0) << fit.form.name();
     };
     for (const Doubles& y : all) {
         for (const int m : {1, 4, 12}) {

@@ -75,8 +75,9 @@ inline double relative_difference(double a, double b) {
     return std::isnan(b) ? 0 : std::fabs(a - b) / std::max(1.0, std::fabs(b));
 }
 
-#define MANY_NEED_SHARED_DATA()                                                                 \
-    if (::many::test::shared_dir().empty()) GTEST_SKIP() << "the shared reference data is not " \
-                                                            "here"
+#define MANY_NEED_SHARED_DATA()                         \
+    if (::many::test::shared_dir().empty())             \
+    GTEST_SKIP() << "the shared reference data is not " \
+                    "here"
 
 }  // namespace many::test
