@@ -28,6 +28,7 @@ enum class ForecastStatus : std::uint8_t {
     not_admissible,  // fixed parameters outside the region where forecasts are defined
     not_converged,   // the optimiser gave up; the best point found is there
     overflow,        // a value, parameter or forecast is not finite
+    stopped,         // by the stop signal, which says why
 };
 
 // How well a fit describes its own series. NaN: the method has no such thing.
