@@ -72,7 +72,8 @@ std::vector<double> start_of_part(ArimaEstimator& estimator, const ArimaOrder& o
     const ArmaEstimate found = estimator.conditional(part, kRoughTolerance, stop);
     std::vector<double> start(at(order.n_arma()), 0.0);
     if (found.status != ForecastStatus::ok) return {};
-    const auto from = found.free.begin();
+    const std::vector<double> inside = ArimaEstimator::inside(part, found.free);
+    const auto from = inside.begin();
     if (autoregressive) {
         std::copy(from, from + order.p, start.begin());
         std::copy(from + order.p, from + order.p + order.P, start.begin() + order.p + order.q);
@@ -89,7 +90,9 @@ ArmaEstimate search(ArimaEstimator& estimator, const ArimaOptions& options,
     std::vector<std::vector<double>> starts;
     const ArmaEstimate rough = estimator.conditional(order, kRoughTolerance, stop);
     if (rough.status == ForecastStatus::stopped) return rough;
-    if (rough.status == ForecastStatus::ok) starts.push_back(rough.free);
+    if (rough.status == ForecastStatus::ok) {
+        starts.push_back(ArimaEstimator::inside(order, rough.free));
+    }
     if (options.several_starts || starts.empty()) starts.emplace_back(at(order.n_arma()), 0.0);
     if (options.several_starts && order.p + order.P > 0 && order.q + order.Q > 0) {
         for (const bool autoregressive : {true, false}) {
@@ -168,10 +171,8 @@ ForecastStatus forecast_arima(const ArimaFit& fit, std::span<const double> futur
     ar.resize(o.p, o.P, o.m);
     ma.resize(o.q, o.Q, o.m);
     std::vector<double> negative;
-    for (const int first : {0, o.p + o.q}) {
-        const int count = first == 0 ? o.p : o.P;
-        for (int i = 0; i < count; ++i) negative.push_back(-fit.coefficient(first + i));
-    }
+    for (int i = 0; i < o.p; ++i) negative.push_back(-fit.coefficient(i));
+    for (int i = 0; i < o.P; ++i) negative.push_back(-fit.coefficient(o.p + o.q + i));
     ar.multiply(negative.data(), negative.data() + o.p);
     ma.multiply(fit.coefficients.data() + o.p, fit.coefficients.data() + o.p + o.q + o.P);
     std::vector<double> phi(r, 0.0);

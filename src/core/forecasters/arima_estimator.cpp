@@ -252,16 +252,19 @@ ArmaEstimate ArimaEstimator::conditional(const ArimaOrder& order, double toleran
     estimate.conditional = std::log(found.sum_of_squares / n_residuals);
     if (found.stopped) estimate.status = ForecastStatus::stopped;
     if (!std::isfinite(found.sum_of_squares)) estimate.status = ForecastStatus::not_converged;
-    // As a start of the exact search: inside the region, not at its border.
+    return estimate;
+}
+
+std::vector<double> ArimaEstimator::inside(const ArimaOrder& order, std::vector<double> free) {
     const int seasonal = order.p + order.q;
     for (int i = 0; i < order.n_arma(); ++i) {
         const bool ar = i < order.p || (i >= seasonal && i < seasonal + order.P);
-        double& x = estimate.free[at(i)];
+        double& x = free[at(i)];
         if (ar) x = std::clamp(x, -kStartBorder, kStartBorder);
     }
-    make_invertible(estimate.free.data() + order.p, order.q);
-    make_invertible(estimate.free.data() + seasonal + order.P, order.Q);
-    return estimate;
+    make_invertible(free.data() + order.p, order.q);
+    make_invertible(free.data() + seasonal + order.P, order.Q);
+    return free;
 }
 
 ArmaEstimate ArimaEstimator::exact(const ArimaOrder& order, std::span<const double> from,

@@ -40,6 +40,8 @@ class ArimaEstimator final : public ResidualFunction {
 
     // p, q, P, Q of `order`. Conditional sum of squares from white noise.
     ArmaEstimate conditional(const ArimaOrder& order, double tolerance, const StopSignal& stop);
+    // Free parameters off the border of stationarity and invertible: to start a search from.
+    static std::vector<double> inside(const ArimaOrder& order, std::vector<double> free);
     // Exact, from the given free parameters.
     ArmaEstimate exact(const ArimaOrder& order, std::span<const double> from, double tolerance,
                        const StopSignal& stop);
@@ -47,7 +49,10 @@ class ArimaEstimator final : public ResidualFunction {
     double objective(const ArimaOrder& order, std::span<const double> free);
     // -2 log-likelihood of an exact objective.
     [[nodiscard]] double minus_2_loglik(double objective) const noexcept;
-    [[nodiscard]] double scale() const noexcept { return scale_; }
+    // What constant and regressors leave of the differenced series, scaled; n_used values.
+    [[nodiscard]] std::span<const double> rest() const noexcept {
+        return {columns_.data(), static_cast<std::size_t>(n_)};
+    }
 
     // From free parameters to coefficients, with moving averages made invertible; and back.
     static std::vector<double> coefficients(const ArimaOrder& order, std::span<const double> free);
