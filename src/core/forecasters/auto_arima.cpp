@@ -73,6 +73,7 @@ class StepwiseSearch {
     ArimaOrder base_;  // d, D, m
     int max_p_ = 0, max_q_ = 0, max_seasonal_p_ = 0, max_seasonal_q_ = 0;
     bool allow_constant_ = false, approximate_ = false, stopped_ = false;
+    bool walk_constant_ = false;
     std::optional<ArimaEstimator> estimators_[2];
     ForecastStatus prepared_[2] = {};
     std::vector<Candidate> tried_;
@@ -206,7 +207,7 @@ bool StepwiseSearch::try_model(ArimaOrder order, bool constant) {
 }
 
 void StepwiseSearch::start() {
-    const bool c = allow_constant_;
+    const bool c = walk_constant_ = allow_constant_;
     const int P = std::min(1, max_seasonal_p_), Q = std::min(1, max_seasonal_q_);
     try_model({.p = std::min(2, max_p_), .q = std::min(2, max_q_), .P = P, .Q = Q}, c);
     try_model({}, c);
@@ -219,7 +220,7 @@ bool StepwiseSearch::try_neighbour() {
     static constexpr int kSteps[][2] = {{-1, 0}, {0, -1}, {1, 0}, {0, 1},
                                         {-1, -1}, {-1, 1}, {1, -1}, {1, 1}};
     const ArimaOrder o = best_.order;
-    const bool c = best_.constant;
+    const bool c = walk_constant_;
     const auto within = [](int x, int most) { return x >= 0 && x <= most; };
     for (const auto& step : kSteps) {
         ArimaOrder next = o;
@@ -236,7 +237,9 @@ bool StepwiseSearch::try_neighbour() {
         next.q += step[1];
         if (within(next.p, max_p_) && within(next.q, max_q_) && try_model(next, c)) return true;
     }
-    return allow_constant_ && try_model(o, !c);
+    if (!allow_constant_ || !try_model(o, !c)) return false;
+    walk_constant_ = !c;
+    return true;
 }
 
 // Exact likelihoods of the best of an approximate search.
