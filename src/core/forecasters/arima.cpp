@@ -12,13 +12,9 @@ namespace {
 
 constexpr double kTolerance = 1e-11;      // relative, of the sum of squares
 constexpr double kRoughTolerance = 1e-5;  // of the conditional estimate, which is only a start
-constexpr int kMaxArma = 60;              // coefficients: what the search has room for
 
-std::size_t at(int i) noexcept { return static_cast<std::size_t>(i); }
-
-bool valid(const ArimaOrder& o, int m) {
-    const bool not_negative = std::min({o.p, o.d, o.q, o.P, o.D, o.Q}) >= 0;
-    return not_negative && o.n_arma() <= kMaxArma && (m > 1 || o.P + o.D + o.Q == 0);
+std::size_t at(int i) noexcept {
+    return static_cast<std::size_t>(i);
 }
 
 // The series without constant and regressors whose coefficients are given.
@@ -48,7 +44,7 @@ void fit_given(const SeriesView& series, const ArimaOptions& options, ArimaFit& 
     s.status = estimator.prepare({y, series.season_length}, fit.order, false, {}, 0);
     if (s.status != ForecastStatus::ok) return;
     if (!ArimaEstimator::free_parameters(fit.order, arma, free) ||
-        !estimator.finish({y, series.season_length}, arma, false, fit)) {
+        !estimator.finish({y, series.season_length}, arma, false, {}, fit)) {
         s.status = ForecastStatus::not_admissible;
         return;
     }
@@ -85,8 +81,8 @@ std::vector<double> start_of_part(ArimaEstimator& estimator, const ArimaOrder& o
     return start;
 }
 
-ArmaEstimate search(ArimaEstimator& estimator, const ArimaOptions& options,
-                    const ArimaOrder& order, const StopSignal& stop) {
+ArmaEstimate search(ArimaEstimator& estimator, const ArimaOptions& options, const ArimaOrder& order,
+                    const StopSignal& stop) {
     std::vector<std::vector<double>> starts;
     const ArmaEstimate rough = estimator.conditional(order, kRoughTolerance, stop);
     if (rough.status == ForecastStatus::stopped) return rough;
@@ -122,10 +118,10 @@ ArimaFit fit_arima(const SeriesView& series, const ArimaOptions& options, const 
     fit.n_regressors = options.n_regressors;
     FitSummary& s = fit.summary;
     const std::size_t n_given = options.given.size();
-    if (!valid(fit.order, fit.order.m) || options.n_regressors < 0 ||
+    if (!fit.order.valid() || options.n_regressors < 0 ||
         options.regressors.size() != at(options.n_regressors) * series.y.size() ||
-        (n_given != 0 && n_given != at(fit.order.n_arma() + (fit.has_constant ? 1 : 0) +
-                                       options.n_regressors))) {
+        (n_given != 0 &&
+         n_given != at(fit.order.n_arma() + (fit.has_constant ? 1 : 0) + options.n_regressors))) {
         s.status = ForecastStatus::not_admissible;
         return fit;
     }
@@ -150,7 +146,7 @@ ArimaFit fit_arima(const SeriesView& series, const ArimaOptions& options, const 
         if (s.status == ForecastStatus::stopped) return fit;
         arma = ArimaEstimator::coefficients(fit.order, best.free);
     }
-    if (!estimator.finish(series, arma, options.std_errors, fit)) {
+    if (!estimator.finish(series, arma, options.std_errors, stop, fit)) {
         s.status = ForecastStatus::overflow;
     }
     return fit;
@@ -162,8 +158,7 @@ ArimaFit fit_arima(const SeriesView& series, const ArimaOptions& options, const 
 ForecastStatus forecast_arima(const ArimaFit& fit, std::span<const double> future,
                               const ForecastOut& out) {
     const std::size_t h = out.mean.size(), r = fit.state.size();
-    if (fit.n_used == 0 || out.variance.size() != h ||
-        future.size() != h * at(fit.n_regressors)) {
+    if (fit.n_used == 0 || out.variance.size() != h || future.size() != h * at(fit.n_regressors)) {
         return ForecastStatus::not_admissible;
     }
     const ArimaOrder& o = fit.order;
@@ -226,7 +221,8 @@ ForecastStatus forecast_arima(const ArimaFit& fit, std::span<const double> futur
         }
         c += fit.has_constant ? 1 : 0;
         for (std::size_t k = 0; k < at(fit.n_regressors); ++k) {
-            if (!std::isnan(fit.coefficients[c + k])) level += fit.coefficients[c + k] * future[k * h + j];
+            if (!std::isnan(fit.coefficients[c + k]))
+                level += fit.coefficients[c + k] * future[k * h + j];
         }
         out.mean[j] = mean + level;
         out.variance[j] = fit.summary.sigma2 * (variance + std::fmax(from_state, 0.0));

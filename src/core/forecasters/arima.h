@@ -31,8 +31,8 @@
 namespace many::core {
 
 struct ArimaOptions {
-    ArimaOrder order;      // m is that of the series
-    bool constant = true;  // ignored for d + D > 1
+    ArimaOrder order;                    // m is that of the series
+    bool constant = true;                // ignored for d + D > 1
     std::span<const double> regressors;  // n x n_regressors, column-major
     int n_regressors = 0;
     // Coefficients to take as they are, in the order of ArimaFit::coefficients; none: estimated.

@@ -10,14 +10,16 @@ namespace {
 
 constexpr double kInfinity = std::numeric_limits<double>::infinity();
 constexpr double kNaN = std::numeric_limits<double>::quiet_NaN();
-constexpr double kCollinear = 1e-10;       // of a column's length, left by the columns before it
-constexpr double kNothingLeft = 1e-14;     // of the largest value: rounding of the differences
+constexpr double kCollinear = 1e-10;    // of a column's length, left by the columns before it
+constexpr double kNothingLeft = 1e-14;  // of the largest value: rounding of the differences
 constexpr double kLeastPivot = 1e-13;
 constexpr double kHessianStep = 1e-4;
 constexpr int kMaxIterations = 100;
 constexpr double kStartBorder = 2;  // of a free autoregressive parameter: a partial of 0.96
 
-std::size_t at(int i) noexcept { return static_cast<std::size_t>(i); }
+std::size_t at(int i) noexcept {
+    return static_cast<std::size_t>(i);
+}
 
 double dot(const double* a, const double* b, std::size_t n) noexcept {
     double sum = 0;
@@ -27,7 +29,8 @@ double dot(const double* a, const double* b, std::size_t n) noexcept {
 
 double largest_of(std::span<const double> x) noexcept {
     double largest = 0;
-    for (const double v : x) largest = std::isfinite(v) ? std::fmax(largest, std::fabs(v)) : kInfinity;
+    for (const double v : x)
+        largest = std::isfinite(v) ? std::fmax(largest, std::fabs(v)) : kInfinity;
     return largest;
 }
 
@@ -141,7 +144,7 @@ void ArimaEstimator::orthogonalise(const std::vector<std::vector<double>>& raw) 
             }
         }
         const double left = std::sqrt(dot(column.data(), column.data(), n));
-        if (left <= kCollinear * length || kept_ + 1 >= n_) continue;
+        if (left <= kCollinear * length) continue;
         part.back() = left;
         for (double& v : column) v /= left;
         columns_.insert(columns_.end(), column.begin(), column.end());
@@ -206,7 +209,7 @@ double ArimaEstimator::objective_at(const double* coefficients) {
 }
 
 bool ArimaEstimator::residuals(const double* x, double* r) {
-    double raw[64];
+    double raw[ArimaOrder::kMaxCoefficients];
     const int k = current_.n_arma();
     std::copy(x, x + k, raw);
     stationary_from_free(raw, current_.p);
@@ -228,8 +231,7 @@ std::vector<double> ArimaEstimator::coefficients(const ArimaOrder& order,
     return c;
 }
 
-bool ArimaEstimator::free_parameters(const ArimaOrder& order,
-                                     std::span<const double> coefficients,
+bool ArimaEstimator::free_parameters(const ArimaOrder& order, std::span<const double> coefficients,
                                      std::vector<double>& free) {
     free.assign(coefficients.begin(), coefficients.begin() + order.n_arma());
     return free_from_stationary(free.data(), order.p) &&
@@ -317,7 +319,7 @@ std::vector<double> ArimaEstimator::original_beta() const {
 }
 
 bool ArimaEstimator::finish(const SeriesView& series, std::span<const double> arma,
-                            bool with_std_errors, ArimaFit& fit) {
+                            bool with_std_errors, const StopSignal& stop, ArimaFit& fit) {
     set_order(fit.order);
     exact_ = true;
     if (!evaluate(arma.data(), true)) return false;
@@ -334,8 +336,7 @@ bool ArimaEstimator::finish(const SeriesView& series, std::span<const double> ar
     s.n_parameters = k + 1;
     s.sigma2 = fit.sum_of_squares / (n_ - k);
     if (scale_ > 0) {
-        const double m2 =
-            minus_2_loglik(std::log(sum_ / n_) + filter_.log_determinant() / n_);
+        const double m2 = minus_2_loglik(std::log(sum_ / n_) + filter_.log_determinant() / n_);
         s.log_likelihood = -m2 / 2;
         s.aic = m2 + 2 * s.n_parameters;
         s.bic = m2 + std::log(n_) * s.n_parameters;
@@ -360,11 +361,12 @@ bool ArimaEstimator::finish(const SeriesView& series, std::span<const double> ar
     fit.std_errors.assign(fit.coefficients.size(), kNaN);
     if (with_std_errors && scale_ > 0) beta_std_errors(fit);
     fit.covariance = filter_.last_covariance();
-    if (with_std_errors && scale_ > 0) arma_std_errors(fit.order, arma, fit);
-    return std::isfinite(s.sigma2);
+    if (with_std_errors && scale_ > 0) arma_std_errors(fit.order, arma, stop, fit);
+    return std::isfinite(fit.sum_of_squares);
 }
 
-// Of generalised least squares, with the variance that divides by n, as R has it.
+// Of generalised least squares, with the variance that divides by n, as R has it; what the ARMA
+// coefficients add comes with theirs.
 void ArimaEstimator::beta_std_errors(ArimaFit& fit) const {
     const std::size_t k = at(kept_), all = pivots_.size();
     if (k == 0) return;
@@ -397,7 +399,7 @@ void ArimaEstimator::beta_std_errors(ArimaFit& fit) const {
 }
 
 void ArimaEstimator::arma_std_errors(const ArimaOrder& order, std::span<const double> arma,
-                                     ArimaFit& fit) {
+                                     const StopSignal& stop, ArimaFit& fit) {
     const std::size_t k = at(order.n_arma());
     std::vector<double> hessian(k * k), x(arma.begin(), arma.end());
     const double h = kHessianStep;
@@ -409,15 +411,37 @@ void ArimaEstimator::arma_std_errors(const ArimaOrder& order, std::span<const do
     };
     for (std::size_t i = 0; i < k; ++i) {
         for (std::size_t j = 0; j <= i; ++j) {
-            const double d = moved(i, h, j, h) - moved(i, h, j, -h) - moved(i, -h, j, h) +
-                             moved(i, -h, j, -h);
+            if (stop.poll() != FitStatus::ok) return;
+            const double d =
+                moved(i, h, j, h) - moved(i, h, j, -h) - moved(i, -h, j, h) + moved(i, -h, j, -h);
             hessian[i * k + j] = hessian[j * k + i] = n_ * d / (8 * h * h);
         }
     }
-    const bool finite = std::all_of(hessian.begin(), hessian.end(),
-                                    [](double v) { return std::isfinite(v); });
+    const bool finite =
+        std::all_of(hessian.begin(), hessian.end(), [](double v) { return std::isfinite(v); });
     if (!finite || !invert(hessian, k)) return;
     for (std::size_t i = 0; i < k; ++i) fit.std_errors[i] = std::sqrt(hessian[i * k + i]);
+    // The regressors' coefficients move with those of the ARMA part.
+    std::vector<std::vector<double>> slope;
+    for (std::size_t i = 0; i < k && kept_ > 0; ++i) {
+        moved(i, h, i, 0);
+        slope.push_back(original_beta());
+        moved(i, -h, i, 0);
+        const std::vector<double> below = original_beta();
+        for (std::size_t j = 0; j < below.size(); ++j) {
+            slope[i][j] = (slope[i][j] - below[j]) / (2 * h);
+        }
+    }
+    for (std::size_t j = 0; j < pivots_.size(); ++j) {
+        double& se = fit.std_errors[k + j];
+        double variance = se * se;
+        for (std::size_t a = 0; a < slope.size(); ++a) {
+            for (std::size_t b = 0; b < slope.size(); ++b) {
+                variance += slope[a][j] * hessian[a * k + b] * slope[b][j];
+            }
+        }
+        se = std::sqrt(variance);
+    }
 }
 
 }  // namespace many::core

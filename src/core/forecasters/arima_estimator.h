@@ -21,8 +21,8 @@ namespace many::core {
 struct ArmaEstimate {
     ForecastStatus status = ForecastStatus::ok;
     std::vector<double> free;
-    double objective = 0;     // log(sum of squares / n) + log|V| / n: -2 loglik / n but constants
-    double conditional = 0;   // log(sum of squares / (n - n_ar)) of the conditional estimate
+    double objective = 0;    // log(sum of squares / n) + log|V| / n: -2 loglik / n but constants
+    double conditional = 0;  // log(sum of squares / (n - n_ar)) of the conditional estimate
 };
 
 class ArimaEstimator final : public ResidualFunction {
@@ -60,9 +60,10 @@ class ArimaEstimator final : public ResidualFunction {
                                 std::vector<double>& free);
 
     // Fills the fit (whose order, has_constant and n_regressors are set) from ARMA coefficients;
-    // constant and regressors are estimated. False where the likelihood is not defined.
+    // constant and regressors are estimated. False where the likelihood is not defined. Stopped:
+    // without standard errors.
     [[nodiscard]] bool finish(const SeriesView& series, std::span<const double> arma,
-                              bool with_std_errors, ArimaFit& fit);
+                              bool with_std_errors, const StopSignal& stop, ArimaFit& fit);
 
     bool residuals(const double* x, double* r) override;
 
@@ -73,7 +74,8 @@ class ArimaEstimator final : public ResidualFunction {
     bool project() noexcept;  // beta_, gram_ and sum_ from the filter's columns
     void orthogonalise(const std::vector<std::vector<double>>& raw);
     [[nodiscard]] std::vector<double> original_beta() const;
-    void arma_std_errors(const ArimaOrder& order, std::span<const double> arma, ArimaFit& fit);
+    void arma_std_errors(const ArimaOrder& order, std::span<const double> arma,
+                         const StopSignal& stop, ArimaFit& fit);
     void beta_std_errors(ArimaFit& fit) const;
 
     int n_ = 0, kept_ = 0;

@@ -14,7 +14,9 @@ constexpr double kLargeProduct = 1e100;   // of variances, before its logarithm 
 constexpr double kInvertibleGain = 1e-9;  // difference of K from phi + theta
 constexpr double kNoCovariance = 1e-12;
 
-std::size_t at(int i) noexcept { return static_cast<std::size_t>(i); }
+std::size_t at(int i) noexcept {
+    return static_cast<std::size_t>(i);
+}
 
 // state = T state + gain v; stride doubles and 4 zeros behind them.
 MANY_INLINE void advance(double* state, const double* phi, const double* gain, double v,
@@ -288,8 +290,8 @@ std::vector<double> ArmaFilter::last_covariance() {
     const auto shock = [this](std::size_t i) { return i == 0 ? 1.0 : theta_[i - 1]; };
     for (std::size_t i = r; i-- > 0;) {
         for (std::size_t j = r; j-- > 0;) {
-            double sum = phi_[i] * phi_[j] * first_[0] + phi_[i] * first_[j + 1] +
-                         phi_[j] * first_[i + 1];
+            double sum =
+                phi_[i] * phi_[j] * first_[0] + phi_[i] * first_[j + 1] + phi_[j] * first_[i + 1];
             if (i + 1 < r && j + 1 < r) {
                 sum += p[(i + 1) * r + j + 1] + shock(i + 1) * shock(j + 1);
             }

@@ -5,13 +5,16 @@
 #include <cmath>
 #include <complex>
 #include <cstddef>
+#include <cstdint>
 
 namespace many::core {
 namespace {
 
 constexpr int kMaxRootSweeps = 500;
 
-std::size_t at(int i) noexcept { return static_cast<std::size_t>(i); }
+std::size_t at(int i) noexcept {
+    return static_cast<std::size_t>(i);
+}
 
 // Roots of 1 + sum ma_j z^j, ma_q not 0: Durand-Kerner on the reversed polynomial, whose roots are
 // their reciprocals and are no larger than 1 + max |ma_j|.
@@ -39,6 +42,15 @@ std::vector<std::complex<double>> reciprocal_roots(const double* ma, int q) {
 }
 
 }  // namespace
+
+bool ArimaOrder::valid() const noexcept {
+    for (const int order : {p, d, q, P, D, Q}) {
+        if (order < 0 || order > kMaxCoefficients) return false;
+    }
+    const std::int64_t season = m;
+    return m >= 1 && n_arma() <= kMaxCoefficients && (m > 1 || P + D + Q == 0) &&
+           p + P * season <= kMaxLag && q + Q * season <= kMaxLag && D * season <= INT32_MAX / 2;
+}
 
 void stationary_from_free(double* x, int p) noexcept {
     // Order k has its coefficients in x[0 .. k - 1]; pairs (j, k - 1 - j) are updated together.
@@ -125,7 +137,8 @@ void LagPolynomial::multiply(const double* a, const double* b) noexcept {
             c[static_cast<std::size_t>(i + j * m_ - 1)] += seasonal * a[i - 1];
         }
     }
-    for (std::size_t k = 0; k < lags.size(); ++k) value[k] = c[static_cast<std::size_t>(lags[k] - 1)];
+    for (std::size_t k = 0; k < lags.size(); ++k)
+        value[k] = c[static_cast<std::size_t>(lags[k] - 1)];
 }
 
 std::vector<double> difference_coefficients(const ArimaOrder& order) {

@@ -17,6 +17,10 @@ struct ArimaOrder {
     int P = 0, D = 0, Q = 0;  // NOLINT(readability-identifier-naming)
     int m = 1;                // observations of a season
 
+    // What the search and the filter (O(p^2) of memory) have room for.
+    static constexpr int kMaxCoefficients = 60, kMaxLag = 1000;
+    // No negative order, within those bounds, and no seasonal term without a season.
+    [[nodiscard]] bool valid() const noexcept;
     [[nodiscard]] int n_arma() const noexcept { return p + q + P + Q; }
     [[nodiscard]] int n_ar() const noexcept { return p + P * m; }
     [[nodiscard]] int n_ma() const noexcept { return q + Q * m; }
@@ -39,9 +43,9 @@ void make_invertible(double* ma, int q);
 // A polynomial 1 + sum c_k B^k, whole and as a list of the lags that can be other than 0.
 struct LagPolynomial {
     int order = 0;
-    std::vector<double> c;     // c[k - 1] belongs to B^k
-    std::vector<int> lags;     // ascending
-    std::vector<double> value; // c at those lags
+    std::vector<double> c;      // c[k - 1] belongs to B^k
+    std::vector<int> lags;      // ascending
+    std::vector<double> value;  // c at those lags
 
     // Room for (1 + order_1 terms)(1 + order_2 terms of B^m); the values by multiply().
     void resize(int order_1, int order_2, int m);

@@ -15,6 +15,7 @@ namespace {
 constexpr double kInfinity = std::numeric_limits<double>::infinity();
 constexpr double kLeastRoot = 1.01;
 constexpr double kSearchTolerance = 1e-8, kFinalTolerance = 1e-11, kRoughTolerance = 1e-4;
+constexpr int kMostTerms = 20, kMostSeasonalTerms = 10;
 constexpr int kRefined = 4;  // models of an approximate search that are fitted exactly
 
 struct Candidate {
@@ -37,7 +38,8 @@ std::vector<double> embed(const Candidate& from, const ArimaOrder& to) {
     std::size_t source = 0, target = 0;
     for (int part = 0; part < 4; ++part) {
         for (int i = 0; i < std::min(have[part], want[part]); ++i) {
-            free[target + static_cast<std::size_t>(i)] = from.free[source + static_cast<std::size_t>(i)];
+            free[target + static_cast<std::size_t>(i)] =
+                from.free[source + static_cast<std::size_t>(i)];
         }
         source += static_cast<std::size_t>(have[part]);
         target += static_cast<std::size_t>(want[part]);
@@ -109,18 +111,24 @@ ForecastStatus StepwiseSearch::choose_differences() {
     } else if (n > 2 * base_.m && options_.max_seasonal_d > 0) {
         base_.D = count_seasonal_differences({x, base_.m});
     }
+    if (!base_.valid()) return ForecastStatus::not_admissible;
     const std::vector<double> after = difference(x, base_);
     base_.d = options_.d >= 0 ? options_.d : count_differences(after, options_.max_d);
+    if (!base_.valid()) return ForecastStatus::not_admissible;
     return n > base_.n_lost() ? ForecastStatus::ok : ForecastStatus::too_short;
 }
 
 void StepwiseSearch::set_limits() {
     const int n = series_.size();
-    max_p_ = std::min(options_.max_p, n / 3);
-    max_q_ = std::min(options_.max_q, n / 3);
-    const bool seasonal = base_.m > 1;
-    max_seasonal_p_ = seasonal ? std::min(options_.max_seasonal_p, n / 3 / base_.m) : 0;
-    max_seasonal_q_ = seasonal ? std::min(options_.max_seasonal_q, n / 3 / base_.m) : 0;
+    const auto within = [](int wanted, int room, int most) {
+        return std::max(0, std::min({wanted, room, most}));
+    };
+    max_p_ = within(options_.max_p, n / 3, kMostTerms);
+    max_q_ = within(options_.max_q, n / 3, kMostTerms);
+    const int cycles = base_.m > 1 ? n / 3 / base_.m : 0;
+    const int lags = (ArimaOrder::kMaxLag - kMostTerms) / base_.m;
+    max_seasonal_p_ = within(options_.max_seasonal_p, cycles, std::min(lags, kMostSeasonalTerms));
+    max_seasonal_q_ = within(options_.max_seasonal_q, cycles, std::min(lags, kMostSeasonalTerms));
     allow_constant_ = options_.constant && base_.d + base_.D <= 1;
     approximate_ = options_.approximation == Approximation::always ||
                    (options_.approximation == Approximation::by_size && (n > 150 || base_.m > 12));
@@ -128,10 +136,17 @@ void StepwiseSearch::set_limits() {
 
 double StepwiseSearch::criterion(double minus_2_loglik, int n, int n_parameters) const noexcept {
     const double k = n_parameters;
-    switch (options_.criterion) {
-        case Criterion::aic: return minus_2_loglik + 2 * k;
-        case Criterion::bic: return minus_2_loglik + std::log(n) * k;
-        case Criterion::aicc: break;
+    // Too few values for the correction: R does the same.
+    const Criterion by = series_.size() <= 3 && options_.criterion == Criterion::aicc
+                             ? Criterion::aic
+                             : options_.criterion;
+    switch (by) {
+        case Criterion::aic:
+            return minus_2_loglik + 2 * k;
+        case Criterion::bic:
+            return minus_2_loglik + std::log(n) * k;
+        case Criterion::aicc:
+            break;
     }
     return n - k - 1 > 0 ? minus_2_loglik + 2 * k * n / (n - k - 1) : kInfinity;
 }
@@ -166,8 +181,7 @@ Candidate StepwiseSearch::estimate(const ArimaOrder& order, bool constant, bool 
         if (rough.status != ForecastStatus::ok) return candidate;
         candidate.free = rough.free;
         // The likelihood's other terms are taken to be those of white noise.
-        candidate.criterion =
-            criterion(e.minus_2_loglik(rough.conditional), n, k);
+        candidate.criterion = criterion(e.minus_2_loglik(rough.conditional), n, k);
     } else {
         std::vector<double> from = candidate.free;
         double least = kInfinity;
@@ -217,7 +231,7 @@ void StepwiseSearch::start() {
 }
 
 bool StepwiseSearch::try_neighbour() {
-    static constexpr int kSteps[][2] = {{-1, 0}, {0, -1}, {1, 0}, {0, 1},
+    static constexpr int kSteps[][2] = {{-1, 0},  {0, -1}, {1, 0},  {0, 1},
                                         {-1, -1}, {-1, 1}, {1, -1}, {1, 1}};
     const ArimaOrder o = best_.order;
     const bool c = walk_constant_;
@@ -282,7 +296,7 @@ void StepwiseSearch::finish() {
     fit.summary.status = found.status;
     if (found.status == ForecastStatus::stopped) return;
     const std::vector<double> arma = ArimaEstimator::coefficients(best_.order, found.free);
-    if (!e.finish(series_, arma, options_.std_errors, fit)) {
+    if (!e.finish(series_, arma, options_.std_errors, stop_, fit)) {
         fit.summary.status = ForecastStatus::overflow;
     }
 }
@@ -316,7 +330,8 @@ AutoArimaFit StepwiseSearch::run() {
     } else if (std::isfinite(best_.criterion)) {
         finish();
     } else {
-        fit_plain(false);
+        fit_plain(allow_constant_);
+        if (result_.fit.summary.status == ForecastStatus::too_short) fit_plain(false);
     }
     return result_;
 }

@@ -8,12 +8,16 @@
 namespace many::core {
 namespace {
 
-std::size_t at(int i) noexcept { return static_cast<std::size_t>(i); }
+std::size_t at(int i) noexcept {
+    return static_cast<std::size_t>(i);
+}
 int next_odd(double x) noexcept {
     const int k = static_cast<int>(std::lround(std::ceil(x)));
     return k % 2 == 0 ? k + 1 : k;
 }
-int tenth(int window) noexcept { return (window + 9) / 10; }
+int tenth(int window) noexcept {
+    return (window + 9) / 10;
+}
 
 struct Smoother {
     int window = 0, degree = 0, jump = 1;
@@ -108,9 +112,8 @@ class Stl {
   public:
     Stl(int n, int m, const StlOptions& o) : n_(n), m_(m), outer_(o.outer), inner_(o.inner) {
         season_ = {o.season_window, o.season_degree, tenth(o.season_window)};
-        const int trend = o.trend_window > 0
-                              ? o.trend_window
-                              : next_odd(1.5 * m / (1 - 1.5 / o.season_window));
+        const int trend =
+            o.trend_window > 0 ? o.trend_window : next_odd(1.5 * m / (1 - 1.5 / o.season_window));
         trend_ = {trend, o.trend_degree, tenth(trend)};
         const int low = o.low_pass_window > 0 ? o.low_pass_window : next_odd(m);
         low_pass_ = {low, o.low_pass_degree, tenth(low)};

@@ -22,17 +22,17 @@
 namespace many::core {
 
 struct StlOptions {
-    int season_window = 11;   // odd, cycles
-    int trend_window = 0;     // odd, observations; 0: as above
-    int low_pass_window = 0;  // likewise
+    int season_window = 11;                                        // odd, cycles
+    int trend_window = 0;                                          // odd, observations; 0: as above
+    int low_pass_window = 0;                                       // likewise
     int season_degree = 0, trend_degree = 1, low_pass_degree = 1;  // of the local polynomials
-    int inner = 2, outer = 0;  // robust: 1 and 15
+    int inner = 2, outer = 0;                                      // robust: 1 and 15
 };
 
 struct Decomposition {
     ForecastStatus status = ForecastStatus::ok;
-    std::vector<double> trend, remainder;      // n
-    std::vector<int> seasons;                  // those decomposed, ascending
+    std::vector<double> trend, remainder;       // n
+    std::vector<int> seasons;                   // those decomposed, ascending
     std::vector<std::vector<double>> seasonal;  // n, one for each
 };
 

@@ -40,8 +40,9 @@ void LeastSquaresSearch::resize(int n_residuals, int n_parameters) {
     old_g_ = mixed_g_ = step_ = trial_ = miss_ = g_;
 }
 
-void LeastSquaresSearch::jacobian(ResidualFunction& f, double* x) {
+bool LeastSquaresSearch::jacobian(ResidualFunction& f, double* x, const StopSignal& stop) {
     for (std::size_t j = 0; j < k_; ++j) {
+        if (stop.poll() != FitStatus::ok) return false;
         double* const column = jacobian_.data() + j * n_;
         const double here = x[j];
         bool found = false;
@@ -56,6 +57,7 @@ void LeastSquaresSearch::jacobian(ResidualFunction& f, double* x) {
         x[j] = here;
         if (!found) std::fill(column, column + n_, 0.0);
     }
+    return true;
 }
 
 void LeastSquaresSearch::normal_equations() {
@@ -154,12 +156,11 @@ SearchResult LeastSquaresSearch::minimise(ResidualFunction& f, double* x,
     bool with_curvature = false;
     std::fill(curvature_.begin(), curvature_.end(), 0.0);
     while (k_ > 0 && sum > 0 && !result.converged && result.iterations < limits.max_iterations) {
-        if (stop.poll() != FitStatus::ok) {
+        if (result.iterations++ > 0) mixed_gradient();
+        if (!jacobian(f, x, stop)) {
             result.stopped = true;
             break;
         }
-        if (result.iterations++ > 0) mixed_gradient();
-        jacobian(f, x);
         old_g_.swap(g_);
         normal_equations();
         if (result.iterations > 1) learn_curvature();

@@ -46,7 +46,7 @@ class LeastSquaresSearch {
                           const StopSignal& stop);
 
   private:
-    void jacobian(ResidualFunction& f, double* x);
+    bool jacobian(ResidualFunction& f, double* x, const StopSignal& stop);  // false: stopped
     void normal_equations();
     void mixed_gradient();  // J'r of the last Jacobian and the residuals of now
     void learn_curvature();
