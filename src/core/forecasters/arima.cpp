@@ -84,7 +84,7 @@ std::vector<double> start_of_part(ArimaEstimator& estimator, const ArimaOrder& o
 ArmaEstimate search(ArimaEstimator& estimator, const ArimaOptions& options, const ArimaOrder& order,
                     const StopSignal& stop) {
     std::vector<std::vector<double>> starts;
-    const ArmaEstimate rough = estimator.conditional(order, kRoughTolerance, stop);
+    ArmaEstimate rough = estimator.conditional(order, kRoughTolerance, stop);
     if (rough.status == ForecastStatus::stopped) return rough;
     if (rough.status == ForecastStatus::ok) {
         starts.push_back(ArimaEstimator::inside(order, rough.free));
@@ -166,6 +166,7 @@ ForecastStatus forecast_arima(const ArimaFit& fit, std::span<const double> futur
     ar.resize(o.p, o.P, o.m);
     ma.resize(o.q, o.Q, o.m);
     std::vector<double> negative;
+    negative.reserve(at(o.p + o.P));
     for (int i = 0; i < o.p; ++i) negative.push_back(-fit.coefficient(i));
     for (int i = 0; i < o.P; ++i) negative.push_back(-fit.coefficient(o.p + o.q + i));
     ar.multiply(negative.data(), negative.data() + o.p);

@@ -170,7 +170,7 @@ Candidate StepwiseSearch::estimate(const ArimaOrder& order, bool constant, bool 
     candidate.free.assign(static_cast<std::size_t>(order.n_arma()), 0.0);
     ArimaEstimator& e = estimator(constant);
     const int n = e.n_used(), k = order.n_arma() + e.n_kept() + 1;
-    if (prepared_[constant ? 1 : 0] != ForecastStatus::ok || n <= k || e.exact_already()) {
+    if (prepared_[constant ? 1 : 0] != ForecastStatus::ok || n < k || e.exact_already()) {
         return candidate;
     }
     const ArmaEstimate rough =

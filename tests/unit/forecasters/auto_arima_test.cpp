@@ -66,6 +66,16 @@ TEST(AutoArima, OptionsBoundTheSearch) {
     EXPECT_EQ(chosen(made_series(), 12, options).n_models, 3);
 }
 
+// As in R, AIC replaces AICc, which three values leave no room for.
+TEST(AutoArima, TwoAndThreeValuesHaveAMean) {
+    for (const std::vector<double>& y : {std::vector<double>{200, 210}, {200, 210, 199}}) {
+        const AutoArimaFit a = chosen(y, 12);
+        ASSERT_EQ(a.fit.summary.status, ForecastStatus::ok);
+        ASSERT_TRUE(a.fit.has_constant);
+        EXPECT_NEAR(a.fit.coefficients.back(), y.size() == 2 ? 205 : 203, 1e-9);
+    }
+}
+
 // What a regressor explains is not differenced away.
 TEST(AutoArima, RegressorsComeFirst) {
     std::vector<double> x, y;
