@@ -72,6 +72,7 @@ ForecastStatus ArimaEstimator::prepare(const SeriesView& series, const ArimaOrde
     const std::size_t n = series.y.size();
     current_ = {.p = -1};
     raw_.clear();
+    raw_.reserve(n + regressors.size());
     if (constant) {
         for (std::size_t t = 1; t <= n; ++t) {
             raw_.push_back(order.d + order.D > 0 ? static_cast<double>(t) : 1.0);
@@ -86,6 +87,7 @@ ForecastStatus ArimaEstimator::prepare(const SeriesView& series, const ArimaOrde
     n_ = static_cast<int>(w.size());
     if (n_ < 1) return ForecastStatus::too_short;
     std::vector<std::vector<double>> differenced;
+    differenced.reserve(static_cast<std::size_t>(n_regressors) + 1);
     for (int j = 0; j < n_regressors + (constant ? 1 : 0); ++j) {
         differenced.push_back(difference({raw_.data() + at(j) * n, n}, order));
     }
@@ -423,6 +425,7 @@ void ArimaEstimator::arma_std_errors(const ArimaOrder& order, std::span<const do
     for (std::size_t i = 0; i < k; ++i) fit.std_errors[i] = std::sqrt(hessian[i * k + i]);
     // The regressors' coefficients move with those of the ARMA part.
     std::vector<std::vector<double>> slope;
+    slope.reserve(k);
     for (std::size_t i = 0; i < k && kept_ > 0; ++i) {
         moved(i, h, i, 0);
         slope.push_back(original_beta());
