@@ -152,17 +152,11 @@ ArimaFit fit_arima(const SeriesView& series, const ArimaOptions& options, const 
     return fit;
 }
 
-// The forecast of the ARMA process follows the state; those of the series add up its differences.
-// Error of step h: that of the state at n + 1, carried through both, and the shocks since, by the
-// psi weights (Box & Jenkins 1970, 5.1).
-ForecastStatus forecast_arima(const ArimaFit& fit, std::span<const double> future,
-                              const ForecastOut& out) {
-    const std::size_t h = out.mean.size(), r = fit.state.size();
-    if (fit.n_used == 0 || out.variance.size() != h || future.size() != h * at(fit.n_regressors)) {
-        return ForecastStatus::not_admissible;
-    }
+namespace {
+
+// phi(B) Phi(B^m) and theta(B) Theta(B^m).
+void expand(const ArimaFit& fit, LagPolynomial& ar, LagPolynomial& ma) {
     const ArimaOrder& o = fit.order;
-    LagPolynomial ar, ma;
     ar.resize(o.p, o.P, o.m);
     ma.resize(o.q, o.Q, o.m);
     std::vector<double> negative;
@@ -171,15 +165,86 @@ ForecastStatus forecast_arima(const ArimaFit& fit, std::span<const double> futur
     for (int i = 0; i < o.P; ++i) negative.push_back(-fit.coefficient(o.p + o.q + i));
     ar.multiply(negative.data(), negative.data() + o.p);
     ma.multiply(fit.coefficients.data() + o.p, fit.coefficients.data() + o.p + o.q + o.P);
+}
+
+// Constant and regressors at step j of h.
+double level_at(const ArimaFit& fit, std::span<const double> future, std::size_t j,
+                std::size_t h) noexcept {
+    std::size_t c = at(fit.order.n_arma());
+    double level = 0;
+    if (fit.has_constant) {
+        const double constant = fit.coefficients[c++];
+        const bool drift = fit.order.d + fit.order.D > 0;
+        const double step = static_cast<double>(at(fit.n) + j + 1);
+        if (!std::isnan(constant)) level += drift ? constant * step : constant;
+    }
+    for (std::size_t k = 0; k < at(fit.n_regressors); ++k) {
+        const double b = fit.coefficients[c + k];
+        if (!std::isnan(b)) level += b * future[k * h + j];
+    }
+    return level;
+}
+
+// What the error of the state at n + 1 does to the variance of the steps 1, 2, ..: the state is read
+// by Z T^j in w, and by the sums of these that undo the differences in y.
+class StateError {
+  public:
+    StateError(const ArimaFit& fit, const std::vector<double>& phi, const std::vector<double>& undo)
+        : fit_(fit), phi_(phi), undo_(undo), reading_(phi.size(), 0.0), next_(phi.size(), 0.0) {
+        reading_[0] = 1;
+    }
+
+    double variance_of_next_step() {
+        if (fit_.covariance.empty()) return 0;
+        const std::size_t r = phi_.size(), j = weights_.size() / r;
+        weights_.insert(weights_.end(), reading_.begin(), reading_.end());
+        double* const mine = weights_.data() + j * r;
+        for (std::size_t k = 0; k < undo_.size() && k < j; ++k) {
+            for (std::size_t i = 0; i < r && undo_[k] != 0; ++i) {
+                mine[i] += undo_[k] * weights_[(j - 1 - k) * r + i];
+            }
+        }
+        double variance = 0;
+        for (std::size_t i = 0; i < r; ++i) {
+            double row = 0;
+            for (std::size_t k = 0; k < r; ++k) row += fit_.covariance[i * r + k] * mine[k];
+            variance += mine[i] * row;
+        }
+        // reading T: the first entry collects phi, the others move up by one.
+        next_[0] = 0;
+        for (std::size_t i = 0; i < r; ++i) next_[0] += reading_[i] * phi_[i];
+        for (std::size_t i = 1; i < r; ++i) next_[i] = reading_[i - 1];
+        reading_.swap(next_);
+        return std::fmax(variance, 0.0);
+    }
+
+  private:
+    const ArimaFit& fit_;
+    const std::vector<double>& phi_;
+    const std::vector<double>& undo_;
+    std::vector<double> reading_, next_, weights_;
+};
+
+}  // namespace
+
+// The forecast of the ARMA process follows the state; those of the series add up its differences.
+// Error of step h: that of the state at n + 1, carried through both, and the shocks since, by the
+// psi weights (Box & Jenkins 1970, 5.1).
+ForecastStatus forecast_arima(const ArimaFit& fit, std::span<const double> future,
+                              const ForecastOut& out) {
+    const std::size_t h = out.mean.size(), r = fit.state.size();
+    if (fit.n_used == 0 || r == 0 || out.variance.size() != h ||
+        future.size() != h * at(fit.n_regressors)) {
+        return ForecastStatus::not_admissible;
+    }
+    LagPolynomial ar, ma;
+    expand(fit, ar, ma);
     std::vector<double> phi(r, 0.0);
     for (std::size_t k = 0; k < ar.c.size(); ++k) phi[k] = -ar.c[k];
-
-    const std::vector<double> undo = difference_coefficients(o);
-    const bool with_covariance = !fit.covariance.empty();
+    const std::vector<double> undo = difference_coefficients(fit.order);
     std::vector<double> state = fit.state, eta(fit.last), psi(h, 0.0), arma_psi(h, 0.0);
-    std::vector<double> reading(r, 0.0), next(r), weights;  // of the state in w_n+j, in y_n+j
-    if (r > 0) reading[0] = 1;
-    double variance = 0;
+    StateError state_error(fit, phi, undo);
+    double shocks = 0;
     bool finite = true;
     for (std::size_t j = 0; j < h; ++j) {
         double mean = state[0], shock = j == 0 ? 1 : j <= ma.c.size() ? ma.c[j - 1] : 0;
@@ -193,40 +258,9 @@ ForecastStatus forecast_arima(const ArimaFit& fit, std::span<const double> futur
         }
         eta.push_back(mean);
         psi[j] = shock;
-        variance += shock * shock;
-        double from_state = 0;
-        if (with_covariance) {
-            weights.insert(weights.end(), reading.begin(), reading.end());
-            double* const mine = weights.data() + j * r;
-            for (std::size_t k = 0; k < undo.size() && k < j; ++k) {
-                for (std::size_t i = 0; i < r && undo[k] != 0; ++i) {
-                    mine[i] += undo[k] * weights[(j - 1 - k) * r + i];
-                }
-            }
-            for (std::size_t i = 0; i < r; ++i) {
-                double row = 0;
-                for (std::size_t k = 0; k < r; ++k) row += fit.covariance[i * r + k] * mine[k];
-                from_state += mine[i] * row;
-            }
-            // reading T: the first entry collects phi, the others move up by one.
-            next[0] = 0;
-            for (std::size_t i = 0; i < r; ++i) next[0] += reading[i] * phi[i];
-            for (std::size_t i = 1; i < r; ++i) next[i] = reading[i - 1];
-            reading.swap(next);
-        }
-        double level = 0;
-        std::size_t c = at(o.n_arma());
-        if (fit.has_constant && !std::isnan(fit.coefficients[c])) {
-            level += fit.coefficients[c] *
-                     (o.d + o.D > 0 ? static_cast<double>(fit.n) + static_cast<double>(j) + 1 : 1);
-        }
-        c += fit.has_constant ? 1 : 0;
-        for (std::size_t k = 0; k < at(fit.n_regressors); ++k) {
-            if (!std::isnan(fit.coefficients[c + k]))
-                level += fit.coefficients[c + k] * future[k * h + j];
-        }
-        out.mean[j] = mean + level;
-        out.variance[j] = fit.summary.sigma2 * (variance + std::fmax(from_state, 0.0));
+        shocks += shock * shock;
+        out.mean[j] = mean + level_at(fit, future, j, h);
+        out.variance[j] = fit.summary.sigma2 * (shocks + state_error.variance_of_next_step());
         finite = finite && std::isfinite(out.mean[j]) && std::isfinite(out.variance[j]);
         const double first = state[0];
         for (std::size_t i = 0; i < r; ++i) {

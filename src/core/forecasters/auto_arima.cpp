@@ -154,12 +154,12 @@ double StepwiseSearch::criterion(double minus_2_loglik, int n, int n_parameters)
 bool roots_far_enough(const ArimaOrder& o, std::span<const double> free) {
     std::vector<double> c = ArimaEstimator::coefficients(o, free);
     const double seasonal = std::pow(kLeastRoot, o.m);
-    for (int i = 0; i < o.q; ++i) c[static_cast<std::size_t>(o.p + i)] *= -1;
-    for (int i = 0; i < o.Q; ++i) c[static_cast<std::size_t>(o.p + o.q + o.P + i)] *= -1;
-    const std::span<const double> all = c;
+    const std::span<double> all = c;
     const auto part = [&all](int from, int count) {
         return all.subspan(static_cast<std::size_t>(from), static_cast<std::size_t>(count));
     };
+    for (double& ma : part(o.p, o.q)) ma = -ma;
+    for (double& ma : part(o.p + o.q + o.P, o.Q)) ma = -ma;
     return roots_outside(part(0, o.p), kLeastRoot) && roots_outside(part(o.p, o.q), kLeastRoot) &&
            roots_outside(part(o.p + o.q, o.P), seasonal) &&
            roots_outside(part(o.p + o.q + o.P, o.Q), seasonal);

@@ -32,7 +32,8 @@ class Loess {
     bool fit_at(const double* y, int n, const Smoother& s, double x, int left, int right,
                 const double* rho, double& value) noexcept {
         double h = std::fmax(x - left, right - x);
-        if (s.window > n) h += (s.window - n) / 2;
+        const int beyond = s.window > n ? (s.window - n) / 2 : 0;
+        h += beyond;
         const double far = 0.999 * h, near = 0.001 * h;
         double total = 0;
         for (int j = left; j <= right; ++j) {
