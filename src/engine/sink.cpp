@@ -104,11 +104,6 @@ RunSegment* find_run(int64 run) {
     return segment;
 }
 
-// Of a row as the query gives it.
-int n_columns(const RunSpec* spec) {
-    return spec->n_keys + (spec->has_time ? 1 : 0) + 1 + spec->n_features;
-}
-
 // A quarter of the budget for batches; the rest, less the files' buffers, for the table.
 void make_batches(Sink* sink) {
     const RunSpec* spec = sink->spec;
@@ -159,8 +154,7 @@ Sink* make_sink(MemoryContext aggregate_context, int64 run) {
     for (int i = 0; i < spec->n_features; i++)
         (void)pg::feature_reader_init(&sink->readers[i], spec->features()[i].type);
     (void)pg::feature_reader_init(&sink->target, spec->target_type);
-    if (is_wide(spec->n_keys, spec->n_features))
-        sink->record = make_record_reader(n_columns(spec), context);
+    if (is_wide(spec->n_keys, spec->n_features)) sink->record = make_record_reader(spec, context);
     sink->all_float8 = spec->target_type == FLOAT8OID;
     for (int i = 0; i < spec->n_features; i++)
         if (spec->features()[i].type != FLOAT8OID) sink->all_float8 = false;
@@ -556,6 +550,21 @@ void prefetch_next_tuple(FunctionCallInfo fcinfo) {
     prefetch_bytes((const char*)tuple->t_data - length, length);
 }
 
+// The arguments are read as the types that the run found when it began. The source may have changed
+// since, or somebody calls the sink with a run of his own.
+void require_arguments(FunctionCallInfo fcinfo, const Sink* sink) {
+    const int given = sink->record != nullptr ? 1 : n_columns(sink->spec);
+    if (PG_NARGS() != kFirstArgument + given)
+        elog(ERROR, "many_models.train_sink: wrong number of arguments");
+    if (sink->record != nullptr) {  // its columns are looked at when they are read
+        if (get_fn_expr_argtype(fcinfo->flinfo, kFirstArgument) != RECORDOID)
+            elog(ERROR, "many_models.train_sink: not a row");
+        return;
+    }
+    for (int i = 0; i < given; i++)
+        require_column_type(sink->spec, i, get_fn_expr_argtype(fcinfo->flinfo, kFirstArgument + i));
+}
+
 // Ends a live sink: everything to the files, memory back; leaves a summary.
 void finish_sink(Sink* sink, int64 rows) {
     for (int bucket = 0; bucket < sink->segment->n_buckets; bucket++) {
@@ -597,15 +606,15 @@ Datum many_sink_row(PG_FUNCTION_ARGS) {
             PG_ARGISNULL(1))
             elog(ERROR, "many_models.train_sink called outside an aggregate");
         sink = many::engine::make_sink(aggregate_context, PG_GETARG_INT64(1));
-        const int given = sink->record != nullptr ? 1 : many::engine::n_columns(sink->spec);
-        if (PG_NARGS() != many::engine::kFirstArgument + given)
-            elog(ERROR, "many_models.train_sink: wrong number of arguments");
+        many::engine::require_arguments(fcinfo, sink);
     }
     sink->rows++;
     many::engine::prefetch_next_tuple(fcinfo);
     const NullableDatum* values = &fcinfo->args[many::engine::kFirstArgument];
-    if (unlikely(sink->record != nullptr))
+    if (unlikely(sink->record != nullptr)) {
+        if (values->isnull) elog(ERROR, "many_models.train_sink: no row");
         values = many::engine::read_record(sink->record, DatumGetHeapTupleHeader(values->value));
+    }
     many::engine::add_row(sink, values);
     PG_RETURN_POINTER(sink);
 }

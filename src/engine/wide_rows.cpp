@@ -26,12 +26,36 @@ void use_type(RecordReader* reader, HeapTupleHeader record) {
     ReleaseTupleDesc(shared);
     if (reader->type->natts != reader->n)
         elog(ERROR, "many_models.train_sink: %d columns, not %d", reader->type->natts, reader->n);
+    for (int i = 0; i < reader->n; i++)
+        require_column_type(reader->spec, i, TupleDescAttr(reader->type, i)->atttypid);
 }
 
 }  // namespace
 
-RecordReader* make_record_reader(int n, MemoryContext context) {
+int n_columns(const RunSpec* spec) {
+    return spec->n_keys + (spec->has_time ? 1 : 0) + 1 + spec->n_features;
+}
+
+Oid column_type(RunSpec* spec, int column) {
+    if (column < spec->n_keys) return spec->keys()[column].type;
+    column -= spec->n_keys;
+    if (spec->has_time && column-- == 0) return spec->time_type;
+    return column == 0 ? spec->target_type : spec->features()[column - 1].type;
+}
+
+void require_column_type(RunSpec* spec, int column, Oid type) {
+    if (getBaseType(type) == column_type(spec, column)) return;
+    ereport(ERROR,
+            (errcode(ERRCODE_DATATYPE_MISMATCH),
+             errmsg("a column of the source is of type %s, and was of type %s when the run began",
+                    format_type_be(type), format_type_be(column_type(spec, column))),
+             errhint("Start a new run.")));
+}
+
+RecordReader* make_record_reader(RunSpec* spec, MemoryContext context) {
+    const int n = n_columns(spec);
     auto* reader = (RecordReader*)MemoryContextAllocZero(context, sizeof(RecordReader));
+    reader->spec = spec;
     reader->n = n;
     reader->context = context;
     reader->datums = (Datum*)MemoryContextAlloc(context, sizeof(Datum) * (Size)n);

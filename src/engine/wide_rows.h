@@ -13,8 +13,16 @@ inline bool is_wide(int n_keys, int n_features) {
     return n_keys + n_features > kMaxNarrowColumns;
 }
 
+// The columns of a row as they come to the sink (keys, time, target, features): how many, the base
+// type of one.
+int n_columns(const RunSpec* spec);
+Oid column_type(RunSpec* spec, int column);
+// 42804 for a type that is not the run's: the values are read as what they were when it began.
+void require_column_type(RunSpec* spec, int column, Oid type);
+
 // What reads a record; plain data, in the context of the sink.
 struct RecordReader {
+    RunSpec* spec;
     int n;           // columns
     TupleDesc type;  // of the record before, or nullptr
     MemoryContext context;
@@ -23,8 +31,8 @@ struct RecordReader {
     NullableDatum* values;
 };
 
-RecordReader* make_record_reader(int n, MemoryContext context);
-// The record's columns, valid until the next call.
+RecordReader* make_record_reader(RunSpec* spec, MemoryContext context);
+// The record's columns, valid until the next call; 42804 if their types are not the run's.
 const NullableDatum* read_record(RecordReader* reader, HeapTupleHeader record);
 
 // What a process needs for one group beside its rows: sums, and the matrices of the fit.
