@@ -233,9 +233,10 @@ TrainingRun* find_training_run(const char* model_set, int version) {
     pg_unreachable();
 }
 
+// In the order in which a set is dropped, which takes them exclusively.
 void lock_models() {
-    LockRelationOid(registry_relation("model_store"), AccessShareLock);
     LockRelationOid(registry_relation("production_store"), AccessShareLock);
+    LockRelationOid(registry_relation("model_store"), AccessShareLock);
 }
 
 void announce_models_changed() {
