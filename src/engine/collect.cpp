@@ -136,6 +136,8 @@ void create_partition(const char* parent, int64 storage) {
                  "OPERATOR(pg_catalog.=) " INT64_FORMAT "::pg_catalog.int8))",
                  name, parent, storage));
     execute(psprintf("ALTER TABLE many_models.%s REPLICA IDENTITY FULL", name));
+    // At once: those of a background run are committed long before they are attached.
+    execute(psprintf("ALTER TABLE many_models.%s ENABLE ROW LEVEL SECURITY", name));
 }
 
 void publish_partition(const char* parent, int64 storage) {
@@ -148,7 +150,6 @@ void publish_partition(const char* parent, int64 storage) {
         psprintf("ALTER TABLE many_models.%s ATTACH PARTITION many_models.%s FOR VALUES IN "
                  "(" INT64_FORMAT ")",
                  parent, name, storage));
-    execute(psprintf("ALTER TABLE many_models.%s ENABLE ROW LEVEL SECURITY", name));
     execute(psprintf("ANALYZE many_models.%s", name));
 }
 
