@@ -44,7 +44,8 @@ struct BucketWork {
     ProcessSlot* slot;
     bool reports;
     bool held_in_training;  // training files hold held-out rows, which were left out at first
-    RowLists lists;         // of a bucket read whole
+    RowLists lists;         // of a bucket read whole ...
+    char* chunks;           // ... and where they lie
     bool at_once;           // group by group, from its rows to its result
     bool knows_groups;      // of a refresh: those of the version before
     double* moments;        // then: of the group at hand, where it has none of its own
@@ -173,6 +174,14 @@ bool is_rows(const ChunkHeader* header) {
     return header->kind == ChunkKind::rows || header->kind == ChunkKind::packed;
 }
 
+// What the sums of groups that have rows only will take, once held-out rows are streamed past the
+// fits of all groups.
+Size sums_to_come(const GroupTable* table) {
+    if (!table->folds_rows) return 0;
+    return (table->n_groups - table->n_summed) * table->moments_doubles * (Size)table->n_moments *
+           sizeof(double);
+}
+
 // Reads the training chunks of groups in [low, high); false when they exceed the budget.
 bool load_range(BucketWork* work, uint32 low, uint32 high) {
     ChunkReader reader;
@@ -200,7 +209,8 @@ bool load_range(BucketWork* work, uint32 low, uint32 high) {
             merge_sums(work, &reader.header, reader.key, reader.payload);
         }
         // A table of one group is handled by over_budget; splitting would not help.
-        if (may_split && work->table.used_bytes > work->table_budget && work->table.n_groups > 1)
+        if (may_split && work->table.n_groups > 1 &&
+            work->table.used_bytes + sums_to_come(&work->table) > work->table_budget)
             fits = false;
     }
     chunk_reader_finish(&reader);
@@ -316,7 +326,7 @@ void stream_holdout(BucketWork* work, Stream stream, uint32 low, uint32 high, Ta
 void load_whole(BucketWork* work) {
     const Size bytes = stream_bytes(&work->files, work->bucket, Stream::training);
     const Size most = bytes / work->sizes.row + 1;
-    char* chunks = (char*)MemoryContextAllocHuge(work->bucket_context, bytes + 1);
+    char* chunks = work->chunks = (char*)MemoryContextAllocHuge(work->bucket_context, bytes + 1);
     work->lists.rows =
         (const double**)MemoryContextAllocHuge(work->bucket_context, most * sizeof(double*));
     work->lists.next = (uint32*)MemoryContextAllocHuge(work->bucket_context, most * sizeof(uint32));
@@ -610,6 +620,20 @@ void process_range(BucketWork* work, uint32 low, uint32 high) {
     process_range(work, middle, high);
 }
 
+// Whether the sums of all groups may be there at once; one after the other they always may.
+bool fits_whole(const BucketWork* work) {
+    return stream_bytes(&work->files, work->bucket, Stream::holdout) == 0 ||
+           work->table.used_bytes + sums_to_come(&work->table) <= work->table_budget;
+}
+
+void forget_whole(BucketWork* work) {
+    pfree(work->chunks);
+    pfree(work->lists.rows);
+    pfree(work->lists.next);
+    work->chunks = nullptr;
+    work->lists = {};
+}
+
 void process_bucket(BucketWork* work) {
     const Size bytes = (Size)pg_atomic_read_u64(&work->segment->bucket_bytes[work->bucket]);
     MemoryContext old = MemoryContextSwitchTo(work->bucket_context);
@@ -620,7 +644,12 @@ void process_bucket(BucketWork* work) {
     if (work->spec->exchange == Exchange::statistics && bytes <= work->table_budget / 4) {
         make_table(work);
         load_whole(work);
-        fit_range(work, 0, kRanges, true);
+        if (fits_whole(work)) {
+            fit_range(work, 0, kRanges, true);
+        } else {
+            forget_whole(work);
+            process_range(work, 0, kRanges);
+        }
     } else {
         process_range(work, 0, kRanges);
     }

@@ -149,6 +149,7 @@ Group* new_group(GroupTable* table, uint64 hash, const char* key, uint32 key_len
 }
 
 void make_moments(GroupTable* table, Group* group) {
+    table->n_summed++;
     group->moments = group_table_doubles(table, table->moments_doubles * (Size)table->n_moments);
 }
 
@@ -207,7 +208,7 @@ void group_table_init(GroupTable* table, RunSpec* spec, KeyCodec* codec, MemoryC
 
 void group_table_reset(GroupTable* table) {
     // Row blocks of their own are only in the fit phase, which frees them group by group.
-    table->n_groups = 0;
+    table->n_groups = table->n_summed = 0;
     table->n_chunks = 0;
     table->last = nullptr;
     table->current = nullptr;
@@ -233,7 +234,8 @@ void group_table_free(GroupTable* table) {
     table->blocks = table->current = nullptr;
     table->slots = table->tags = nullptr;
     table->chunks = nullptr;
-    table->n_slots = table->n_groups = table->n_chunks = table->chunk_capacity = 0;
+    table->n_slots = table->n_groups = table->n_summed = 0;
+    table->n_chunks = table->chunk_capacity = 0;
     table->used_bytes = 0;
 }
 

@@ -74,6 +74,7 @@ struct GroupTable {
     Size moments_doubles;  // of one moments buffer
     // groups
     uint64 n_groups;
+    uint64 n_summed;  // of these, with moments
     Group** chunks;
     uint32 n_chunks;
     uint32 chunk_capacity;

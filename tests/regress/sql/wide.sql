@@ -76,6 +76,23 @@ SELECT format('INSERT INTO wide SELECT g, id, %s, y + 0.1, colour, day + 500 FRO
 SELECT status, trained, rows_read FROM many_models.refresh_many_models('wide_append');
 SELECT n_rows FROM many_models.models WHERE model_set = 'wide_append' AND version = 2 AND partition_key = '{"g": 1}';
 
+-- Many small groups: their sums take more than their rows, and more than the budget if all were there at once.
+\set ECHO none
+SELECT format('CREATE TABLE small AS SELECT i %% 1200 AS g, i / 1200 AS id, %s, sin(i) AS y FROM generate_series(0, 14399) AS i', string_agg(format('cos(i * %s.7) AS x%s', k, k), ', ' ORDER BY k)) FROM generate_series(1, 150) AS k \gexec
+\set ECHO all
+CREATE FUNCTION models() RETURNS text AS $$
+    SELECT md5(string_agg(m.model::text, ',' ORDER BY m.partition_key)) FROM many_models.model_store AS m JOIN many_models.runs AS r USING (run_id)
+    WHERE r.model_set = 'wide_small_groups' AND r.version = (SELECT max(version) FROM many_models.runs WHERE model_set = 'wide_small_groups')
+$$ LANGUAGE sql;
+SET many_models.memory_budget = '16MB';
+SELECT trained FROM many_models.train_many_models('wide_small_groups', 'small', '{g}', 'y', features(150), 'ridge', options => '{"lambda": 1, "min_rows": 5}');
+SELECT (details ->> 'peak_group_bytes')::bigint < 17 * 1024 * 1024 AS within, (details ->> 'rescans')::int > 0 AS in_parts FROM many_models.runs WHERE model_set = 'wide_small_groups';
+SELECT models() \gset
+SET many_models.memory_budget = '1GB';
+SELECT trained FROM many_models.train_many_models('wide_small_groups');
+SELECT models() = :'models' AS same_bits;
+RESET many_models.memory_budget;
+
 -- Limits.
 SET many_models.memory_budget = '8MB';
 SELECT error_of(format('SELECT many_models.train_many_models(%L, %L, %L, %L, %L)', 'wide_small', 'wide', '{g}', 'y', features()));
@@ -87,5 +104,5 @@ SELECT format('CREATE VIEW too_wide AS SELECT w.*, %s FROM wide AS w', string_ag
 SELECT error_of(format('SELECT many_models.train_many_models(%L, %L, %L, %L, %L)', 'too_wide', 'SELECT a.*, b.x1 AS z1, b.x2 AS z2, b.x3 AS z3, b.x4 AS z4, b.x5 AS z5, b.x6 AS z6, b.x7 AS z7, b.x8 AS z8, b.x9 AS z9, b.x10 AS z10 FROM too_wide AS a JOIN wide AS b USING (id)',
     '{g}', 'y', features(1590) || '{z1,z2,z3,z4,z5,z6,z7,z8,z9,z10}'::text[]));
 
-SELECT many_models.drop_models(s) > 0 AS dropped FROM unnest(ARRAY['wide', 'wide_rows', 'wide_lasso', 'wide again', 'wide_append']) AS s;
+SELECT many_models.drop_models(s) > 0 AS dropped FROM unnest(ARRAY['wide', 'wide_rows', 'wide_lasso', 'wide again', 'wide_append', 'wide_small_groups']) AS s;
 DROP SCHEMA test_wide CASCADE;
