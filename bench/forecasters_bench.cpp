@@ -7,6 +7,7 @@
 #include <vector>
 
 #include "core/forecasters/ets.h"
+#include "core/forecasters/intermittent.h"
 #include "core/forecasters/simple.h"
 #include "core/forecasters/theta.h"
 
@@ -93,6 +94,32 @@ BENCHMARK_CAPTURE(simple, mean, SimpleMethod::mean);
 BENCHMARK_CAPTURE(simple, drift, SimpleMethod::drift);
 BENCHMARK_CAPTURE(simple, seasonal_window_average, SimpleMethod::seasonal_window_average);
 BENCHMARK_CAPTURE(simple, naive2, SimpleMethod::naive2);
+
+// One period in four has demand.
+void intermittent(benchmark::State& state, IntermittentMethod method, bool optimise) {
+    std::mt19937_64 random(42);
+    std::vector<double> y;
+    for (int t = 0; t < 120; ++t) {
+        const auto draw = random();
+        y.push_back(draw % 4 == 0 ? static_cast<double>(1 + (draw >> 8) % 9) : 0);
+    }
+    IntermittentOptions options;
+    options.optimise = optimise;
+    IntermittentFit fit;
+    for (auto _ : state) {
+        double mean[kHorizon], variance[kHorizon];
+        benchmark::DoNotOptimize(fit_intermittent(method, {y, 1}, options, {}, fit));
+        benchmark::DoNotOptimize(forecast_intermittent(fit, {mean, variance}));
+    }
+}
+BENCHMARK_CAPTURE(intermittent, croston, IntermittentMethod::croston, false);
+BENCHMARK_CAPTURE(intermittent, croston_optimised, IntermittentMethod::croston, true);
+BENCHMARK_CAPTURE(intermittent, sba_optimised, IntermittentMethod::sba, true);
+BENCHMARK_CAPTURE(intermittent, tsb, IntermittentMethod::tsb, false);
+BENCHMARK_CAPTURE(intermittent, tsb_optimised, IntermittentMethod::tsb, true);
+BENCHMARK_CAPTURE(intermittent, adida, IntermittentMethod::adida, false);
+BENCHMARK_CAPTURE(intermittent, imapa, IntermittentMethod::imapa, false);
+BENCHMARK_CAPTURE(intermittent, imapa_optimised, IntermittentMethod::imapa, true);
 
 }  // namespace
 }  // namespace many::core

@@ -23,7 +23,7 @@ struct SeriesView {
 enum class ForecastStatus : std::uint8_t {
     ok,
     too_short,       // fewer values than the method needs
-    not_positive,    // a multiplicative form of values that are not all positive
+    not_positive,    // a multiplicative form of values that are not all positive; negative demand
     constant,        // no variation where the method divides by it
     not_admissible,  // fixed parameters outside the region where forecasts are defined
     not_converged,   // the optimiser gave up; the best point found is there
