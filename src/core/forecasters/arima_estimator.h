@@ -25,6 +25,7 @@ struct ArmaEstimate {
     double conditional = 0;  // log(sum of squares / (n - n_ar)) of the conditional estimate
 };
 
+// NOLINTNEXTLINE(cppcoreguidelines-virtual-class-destructor): never deleted by its base
 class ArimaEstimator final : public ResidualFunction {
   public:
     // d, D, m of `order`. overflow, too_short or ok.

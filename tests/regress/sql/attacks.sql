@@ -409,6 +409,23 @@ SELECT source FROM many_models.model_sets WHERE model_set = 'secret';
 RESET ROLE;
 SELECT * FROM public.ran;
 
+-- 10. A function in the source learns the run's handle and gives the sink what the run does not expect: numbers where texts are, to have memory read.
+SET ROLE mm_attacker;
+CREATE FUNCTION evil.feed(arguments text) RETURNS boolean AS $$
+DECLARE
+    context text;
+BEGIN
+    GET DIAGNOSTICS context = PG_CONTEXT;
+    EXECUTE format('SELECT many_models.train_sink(%s::bigint, %s)', substring(context FROM 'train_sink\((-?[0-9]+)'), arguments);
+    RAISE EXCEPTION 'taken';
+EXCEPTION WHEN others THEN
+    RAISE EXCEPTION USING ERRCODE = sqlstate, MESSAGE = sqlerrm;
+END $$ LANGUAGE plpgsql;
+CREATE TABLE evil.texts AS SELECT chr(65 + i % 2) AS k, i::float8 AS x, i * 2::float8 AS y FROM generate_series(1, 20) AS i;
+SELECT a, error_of(format('SELECT many_models.train_many_models(''fed'', %L, ''{k}'', ''y'', ''{x}'')', format('SELECT * FROM evil.texts WHERE evil.feed(%L)', a)))
+FROM unnest(ARRAY['94000000000000::int8, 2::float8, 3::float8', '''A''::text, ''text''::text, 3::float8', '''A''::text, 2::float8', 'ROW(''A''::text, 2::float8, 3::float8)']) AS a;
+RESET ROLE;
+
 SET client_min_messages = error;
 DO $$ BEGIN PERFORM many_models.drop_models(model_set) FROM many_models.model_sets WHERE model_set IN ('demand', 'secret', 'types', 'many types'); END $$;
 DISCARD TEMP;

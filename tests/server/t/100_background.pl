@@ -29,7 +29,7 @@ $node->safe_psql('postgres', q{
 	GRANT SELECT ON t, small TO PUBLIC;
 	ANALYZE});
 
-my $slow = q{algorithm => 'lasso', options => '{"lambda": 0.1, "cv_folds": 4}', workers => 3};
+my $slow = q{algorithm => 'elastic_net', options => '{"lambda": "auto", "cv_folds": 10}', workers => 3};
 my %calls = (
 	statistics => qq{'t', '{g}', 'y', '{x1,x2,x3,x4,x5}', $slow},
 	rows => qq{'t', '{g}', 'y', '{x1,x2,c}', $slow});
