@@ -27,9 +27,8 @@ struct LayersHead {
 struct LayerSpec {
     int64 layer;
     Oid relation;  // partition of production_store
-    Oid index;     // by hash of the key; of the shared partition by layer and hash
     bool shared;
-    char unused[7];
+    char unused[3];
 };
 
 // Followed by int32 columns[n_features], padded to 8 bytes.
@@ -173,8 +172,7 @@ int64 describe_incumbents(const TrainPlan* plan, StringInfo blob) {
         layer.layer = state->layers[i];
         layer.shared = state->storages[i] == 0;
         layer.relation = get_relname_relid(name, schema);
-        layer.index = get_relname_relid(psprintf("%s_key_idx", name), schema);
-        if (!OidIsValid(layer.relation) || !OidIsValid(layer.index))
+        if (!OidIsValid(layer.relation))
             ereport(ERROR, (errcode(ERRCODE_UNDEFINED_TABLE),
                             errmsg("the registry table many_models.%s is missing", name)));
         appendBinaryStringInfo(blob, (const char*)&layer, sizeof layer);
@@ -197,7 +195,16 @@ bool open_layer(Layer* layer, const LayerSpec* spec) {
     layer->spec = spec;
     layer->relation = try_relation_open(spec->relation, AccessShareLock);
     if (layer->relation == nullptr) return false;
-    layer->index = index_open(spec->index, AccessShareLock);
+    // By hash of the key; of the shared partition by layer and hash. Found now, not when the run began:
+    // REINDEX CONCURRENTLY gives the name to another index.
+    const Oid index =
+        get_relname_relid(psprintf("%s_key_idx", RelationGetRelationName(layer->relation)),
+                          RelationGetNamespace(layer->relation));
+    if (!OidIsValid(index))
+        ereport(ERROR, (errcode(ERRCODE_UNDEFINED_OBJECT),
+                        errmsg("the registry table %s has no index of its keys",
+                               RelationGetRelationName(layer->relation))));
+    layer->index = index_open(index, AccessShareLock);
     layer->layer = get_attnum(spec->relation, "layer");
     layer->key = get_attnum(spec->relation, "partition_key");
     layer->run_id = get_attnum(spec->relation, "run_id");
