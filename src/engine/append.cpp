@@ -4,8 +4,7 @@
 
 #include "core/codec/linear_model.h"
 #include "core/numeric/moments.h"
-#include "engine/exchange.h"
-#include "registry/key_text.h"
+#include "engine/base_rows.h"
 
 namespace many::engine {
 
@@ -13,7 +12,6 @@ namespace {
 
 constexpr uint32 kSumsMagic = 0x55534d4d;  // "MMSU"
 constexpr uint16 kSumsFormat = 2;
-constexpr int kRowsPerFetch = 1000;
 
 constexpr const char* kBaseRows =
     "(SELECT x.partition_key, x.sums FROM many_models.model_store AS x WHERE x.storage "
@@ -63,12 +61,9 @@ void read_base_sums(const Retraining* r, BaseSums* sums) {
 }
 
 // What a stored value becomes on its way into the exchange.
-struct SumsWriter {
+struct StoredGroup {
     RunSpec* spec;
-    KeyCodec codec;
-    registry::KeyColumn* columns;
     GroupTable shape;  // of the moments only
-    ChunkWriter writer;
     Group group;
     Size moments_bytes;
 };
@@ -82,7 +77,7 @@ struct SumsWriter {
 }
 
 // Fills the group's sums from a stored value.
-void read_stored_sums(SumsWriter* w, Jsonb* key, const struct varlena* value) {
+void read_stored_sums(StoredGroup* w, Jsonb* key, const struct varlena* value) {
     StoredSums head;
     const char* bytes = VARDATA_ANY(value);
     Group* group = &w->group;
@@ -101,40 +96,18 @@ void read_stored_sums(SumsWriter* w, Jsonb* key, const struct varlena* value) {
     group->info = head.info;
 }
 
-void write_stored_group(SumsWriter* w, Jsonb* key, const struct varlena* value) {
-    Datum values[kMaxKeys];
-    bool nulls[kMaxKeys];
-    NullableDatum image[kMaxKeys];
-    const int n = w->spec->n_keys;
-    read_stored_sums(w, key, value);
-    registry::key_from_jsonb(w->columns, n, key, values, nulls);
-    for (int i = 0; i < n; i++) image[i] = {values[i], nulls[i]};
-    w->group.hash = key_encode(&w->codec, image);
-    w->group.key = w->codec.image;
-    w->group.key_length = w->codec.length;
-    write_moments(&w->writer, &w->shape, &w->group);
-    if (w->group.info.n_null > 0 || w->group.info.n_bad > 0) write_info(&w->writer, &w->group);
-}
-
-SumsWriter* make_sums_writer(const Retraining* r) {
-    const TrainPlan* plan = r->run.plan;
-    RunSegment* segment = r->run.segment;
-    auto* w = (SumsWriter*)palloc0(sizeof(SumsWriter));
-    w->spec = plan->spec;
-    key_codec_init(&w->codec, plan->spec);
-    w->columns =
-        (registry::KeyColumn*)palloc0(sizeof(registry::KeyColumn) * (Size)(plan->spec->n_keys + 1));
-    for (int i = 0; i < plan->spec->n_keys; i++)
-        registry::key_column_init(&w->columns[i], plan->arguments.partition_by[i],
-                                  plan->key_types[i], plan->spec->keys()[i].collation);
-    w->shape.n_moments = plan->spec->n_moments();
-    w->shape.moments_doubles = core::MomentLayout(plan->spec->n_features + 1).doubles();
-    w->moments_bytes = w->shape.moments_doubles * (Size)w->shape.n_moments * sizeof(double);
-    w->group.moments = (double*)palloc(w->moments_bytes);
-    segment->adds_stored = true;
-    chunk_writer_init(&w->writer, segment, (int)pg_atomic_fetch_add_u32(&segment->n_processes, 1),
-                      CurrentMemoryContext);
-    return w;
+void write_stored_group(void* argument, BaseRows* rows, HeapTuple row, TupleDesc columns) {
+    auto* w = (StoredGroup*)argument;
+    bool is_null = false;
+    Jsonb* key = DatumGetJsonbP(SPI_getbinval(row, columns, 1, &is_null));
+    const Datum sums = SPI_getbinval(row, columns, 2, &is_null);
+    if (is_null) raise_damaged(key);
+    read_stored_sums(w, key, PG_DETOAST_DATUM_PACKED(sums));
+    w->group.hash = base_rows_key(rows, key);
+    w->group.key = rows->codec.image;
+    w->group.key_length = rows->codec.length;
+    write_moments(&rows->writer, &w->shape, &w->group);
+    if (w->group.info.n_null > 0 || w->group.info.n_bad > 0) write_info(&rows->writer, &w->group);
 }
 
 }  // namespace
@@ -203,47 +176,15 @@ bool is_continued(const Retraining* r) {
 }
 
 void merge_stored_sums(Retraining* r) {
-    Oid types[2] = {INT8OID, INT8OID};
-    Datum values[2] = {Int64GetDatum(r->base->run_id), Int64GetDatum(r->base->storage)};
-    registry::RegistryRights rights;
-    SumsWriter* w = make_sums_writer(r);
-    MemoryContext row_context =
-        AllocSetContextCreate(CurrentMemoryContext, "many_models sums", ALLOCSET_DEFAULT_SIZES);
-    const int guc_level = NewGUCNestLevel();
-    for (const char* const* s : (const char* const[][2]){
-             {"DateStyle", "ISO, YMD"}, {"IntervalStyle", "postgres"}, {"TimeZone", "UTC"}})
-        (void)set_config_option(s[0], s[1], PGC_USERSET, PGC_S_SESSION, GUC_ACTION_SAVE, true, 0,
-                                false);
-    // Rights are checked when the cursor opens; what reads the keys then runs as the caller.
-    registry::enter_registry(&rights);
-    Portal rows = SPI_cursor_open_with_args(
-        nullptr, psprintf("SELECT b.partition_key, b.sums FROM %s", kBaseRows), 2, types, values,
-        nullptr, true, 0);
-    registry::leave_registry(&rights);
-    for (;;) {
-        SPI_cursor_fetch(rows, true, kRowsPerFetch);
-        SPITupleTable* fetched = SPI_tuptable;
-        const uint64 n = SPI_processed;
-        for (uint64 i = 0; i < n; i++) {
-            bool is_null = false;
-            MemoryContext old = MemoryContextSwitchTo(row_context);
-            const Datum key = SPI_getbinval(fetched->vals[i], fetched->tupdesc, 1, &is_null);
-            const Datum value = SPI_getbinval(fetched->vals[i], fetched->tupdesc, 2, &is_null);
-            CHECK_FOR_INTERRUPTS();
-            if (is_null) raise_damaged(DatumGetJsonbP(key));
-            Jsonb* partition_key = DatumGetJsonbP(key);
-            const struct varlena* sums = PG_DETOAST_DATUM_PACKED(value);
-            write_stored_group(w, partition_key, sums);
-            MemoryContextSwitchTo(old);
-            MemoryContextReset(row_context);
-        }
-        SPI_freetuptable(fetched);
-        if (n == 0) break;
-    }
-    SPI_cursor_close(rows);
-    AtEOXact_GUC(true, guc_level);
-    chunk_writer_finish(&w->writer);
-    MemoryContextDelete(row_context);
+    RunSpec* spec = r->run.plan->spec;
+    StoredGroup w = {};
+    w.spec = spec;
+    w.shape.n_moments = spec->n_moments();
+    w.shape.moments_doubles = core::MomentLayout(spec->n_features + 1).doubles();
+    w.moments_bytes = w.shape.moments_doubles * (Size)w.shape.n_moments * sizeof(double);
+    w.group.moments = (double*)palloc(w.moments_bytes);
+    base_rows_write(r, psprintf("SELECT b.partition_key, b.sums FROM %s", kBaseRows),
+                    write_stored_group, &w);
 }
 
 }  // namespace many::engine

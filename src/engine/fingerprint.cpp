@@ -2,8 +2,7 @@
 
 #include "engine/fingerprint.h"
 
-#include "engine/exchange.h"
-#include "registry/key_text.h"
+#include "engine/base_rows.h"
 
 extern "C" {
 #include "port/pg_bswap.h"
@@ -12,8 +11,6 @@ extern "C" {
 namespace many::engine {
 
 namespace {
-
-constexpr int kRowsPerFetch = 1000;
 
 constexpr const char* kKnownRows =
     "SELECT x.partition_key, x.fingerprint, x.ctid, false FROM many_models.model_store AS x "
@@ -34,33 +31,7 @@ bool fingerprint_read(const struct varlena* value, Fingerprint* fingerprint) {
     return true;
 }
 
-struct KnownWriter {
-    int n_keys;
-    KeyCodec codec;
-    registry::KeyColumn* columns;
-    ChunkWriter writer;
-};
-
-KnownWriter* make_known_writer(const Retraining* r) {
-    const TrainPlan* plan = r->run.plan;
-    RunSegment* segment = r->run.segment;
-    auto* w = (KnownWriter*)palloc0(sizeof(KnownWriter));
-    w->n_keys = plan->spec->n_keys;
-    key_codec_init(&w->codec, plan->spec);
-    w->columns = (registry::KeyColumn*)palloc0(sizeof(registry::KeyColumn) * (Size)(w->n_keys + 1));
-    for (int i = 0; i < w->n_keys; i++)
-        registry::key_column_init(&w->columns[i], plan->arguments.partition_by[i],
-                                  plan->key_types[i], plan->spec->keys()[i].collation);
-    segment->adds_stored = true;
-    chunk_writer_init(&w->writer, segment, (int)pg_atomic_fetch_add_u32(&segment->n_processes, 1),
-                      CurrentMemoryContext);
-    return w;
-}
-
-void write_known_row(KnownWriter* w, HeapTuple row, TupleDesc columns) {
-    Datum values[kMaxKeys];
-    bool nulls[kMaxKeys];
-    NullableDatum image[kMaxKeys];
+void write_known_row(void* /*argument*/, BaseRows* rows, HeapTuple row, TupleDesc columns) {
     KnownGroup known = {};
     bool is_null = false;
     const Datum key = SPI_getbinval(row, columns, 1, &is_null);
@@ -69,10 +40,8 @@ void write_known_row(KnownWriter* w, HeapTuple row, TupleDesc columns) {
     const bool is_failure = DatumGetBool(SPI_getbinval(row, columns, 4, &is_null));
     if (!fingerprint_read(PG_DETOAST_DATUM_PACKED(fingerprint), &known.then)) return;
     known.place = place_of((ItemPointer)DatumGetPointer(place), is_failure);
-    registry::key_from_jsonb(w->columns, w->n_keys, DatumGetJsonbP(key), values, nulls);
-    for (int i = 0; i < w->n_keys; i++) image[i] = {values[i], nulls[i]};
-    const uint64 hash = key_encode(&w->codec, image);
-    write_known(&w->writer, hash, w->codec.image, w->codec.length, &known);
+    const uint64 hash = base_rows_key(rows, DatumGetJsonbP(key));
+    write_known(&rows->writer, hash, rows->codec.image, rows->codec.length, &known);
 }
 
 }  // namespace
@@ -122,40 +91,7 @@ int64 count_known_groups(const Retraining* r) {
 }
 
 void merge_known_groups(const Retraining* r) {
-    Oid types[2] = {INT8OID, INT8OID};
-    Datum values[2] = {Int64GetDatum(r->base->run_id), Int64GetDatum(r->base->storage)};
-    registry::RegistryRights rights;
-    KnownWriter* w = make_known_writer(r);
-    MemoryContext row_context =
-        AllocSetContextCreate(CurrentMemoryContext, "many_models known", ALLOCSET_DEFAULT_SIZES);
-    const int guc_level = NewGUCNestLevel();
-    for (const char* const* s : (const char* const[][2]){
-             {"DateStyle", "ISO, YMD"}, {"IntervalStyle", "postgres"}, {"TimeZone", "UTC"}})
-        (void)set_config_option(s[0], s[1], PGC_USERSET, PGC_S_SESSION, GUC_ACTION_SAVE, true, 0,
-                                false);
-    // Rights are checked when the cursor opens; what reads the keys then runs as the caller.
-    registry::enter_registry(&rights);
-    Portal rows =
-        SPI_cursor_open_with_args(nullptr, kKnownRows, 2, types, values, nullptr, true, 0);
-    registry::leave_registry(&rights);
-    for (;;) {
-        SPI_cursor_fetch(rows, true, kRowsPerFetch);
-        SPITupleTable* fetched = SPI_tuptable;
-        const uint64 n = SPI_processed;
-        for (uint64 i = 0; i < n; i++) {
-            CHECK_FOR_INTERRUPTS();
-            MemoryContext old = MemoryContextSwitchTo(row_context);
-            write_known_row(w, fetched->vals[i], fetched->tupdesc);
-            MemoryContextSwitchTo(old);
-            MemoryContextReset(row_context);
-        }
-        SPI_freetuptable(fetched);
-        if (n == 0) break;
-    }
-    SPI_cursor_close(rows);
-    AtEOXact_GUC(true, guc_level);
-    chunk_writer_finish(&w->writer);
-    MemoryContextDelete(row_context);
+    base_rows_write(r, kKnownRows, write_known_row, nullptr);
 }
 
 }  // namespace many::engine

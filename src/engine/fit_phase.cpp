@@ -15,54 +15,16 @@
 
 #include "core/selection/comparison.h"
 #include "engine/append.h"
-#include "engine/exchange.h"
-#include "engine/fit_session.h"
-#include "engine/incumbent.h"
-#include "engine/levels.h"
+#include "engine/bucket_read.h"
 #include "engine/prefetch.h"
-#include "engine/progress.h"
 #include "engine/wide_rows.h"
 #include "wall/wall.h"
 
 namespace many::engine {
 
-struct BucketWork {
-    RunSegment* segment;
-    RunSpec* spec;
-    FitSession* session;
-    KeyCodec codec;
-    Incumbents* incumbents;  // nullptr: nothing in production to compare with
-    GroupTable table;
-    LevelDictionary levels;
-    ResultSink* results;
-    ChunkSizes sizes;
-    ScanFiles files;
-    int bucket;
-    Size table_budget;
-    MemoryContext context;
-    MemoryContext bucket_context;
-    ProcessSlot* slot;
-    bool reports;
-    bool held_in_training;  // training files hold held-out rows, which were left out at first
-    RowLists lists;         // of a bucket read whole ...
-    char* chunks;           // ... and where they lie
-    bool at_once;           // group by group, from its rows to its result
-    bool knows_groups;      // of a refresh: those of the version before
-    double* moments;        // then: of the group at hand, where it has none of its own
-    double* state;
-    double* gathered;  // kGatheredRows held-out rows
-    char* body;        // of a result
-    Size body_bytes;
-};
-
 namespace {
 
-constexpr uint32 kRanges = 65536;  // a bucket can be split into so many ranges of hashes
 constexpr uint32 kGatheredRows = 32;
-
-uint32 range_of(uint64 hash) {
-    return (uint32)(hash >> 16) & (kRanges - 1);
-}
 
 // Behind a group's holdout state: that of the comparison, and the incumbent.
 Size state_doubles(const BucketWork* work) {
@@ -88,133 +50,6 @@ GroupFitInput fit_input(BucketWork* work, Group* group) {
         input.comparison = group->state + session_holdout_doubles(work->session);
     }
     return input;
-}
-
-// Adds a copy of a training row to its group.
-void merge_row(BucketWork* work, Group* group, const char* row) {
-    GroupTable* table = &work->table;
-    group->n_rows++;
-    group->checksum += row_checksum(table, (const double*)row);
-    if (table->time_at >= 0) {
-        int64 time;
-        memcpy(&time, row + (Size)table->time_at * sizeof(double), sizeof time);
-        group_see_time(group, time);
-    }
-    if (group->over_budget) return;
-    double* slot = group_row_slot(table, group);
-    if (slot != nullptr) {
-        memcpy(slot, row, work->sizes.row);
-    } else {
-        group_free_rows(table, group);
-        group->over_budget = true;
-    }
-}
-
-// Comes after the rows, which name the group.
-void merge_known(GroupTable* table, const ChunkHeader* header, const char* key,
-                 const char* payload) {
-    bool found = false;
-    Group* group = group_table_find(table, header->hash, key, header->key_length);
-    if (group == nullptr)
-        group = group_table_lookup(table, header->hash, key, header->key_length, &found);
-    group->known = (KnownGroup*)group_table_doubles(table, sizeof(KnownGroup) / sizeof(double));
-    memcpy(group->known, payload, sizeof(KnownGroup));
-}
-
-// Adds moments, an info or what was known of a group to the table.
-void merge_sums(BucketWork* work, const ChunkHeader* header, const char* key, const char* payload) {
-    GroupTable* table = &work->table;
-    bool found = false;
-    if (header->kind == ChunkKind::known) {
-        merge_known(table, header, key, payload);
-        return;
-    }
-    Group* group = group_table_lookup(table, header->hash, key, header->key_length, &found);
-    if (header->kind == ChunkKind::moments) {
-        MomentsPrefix prefix;
-        memcpy(&prefix, payload, sizeof prefix);
-        group->n_rows += prefix.n_rows;
-        group->checksum += prefix.checksum;
-        if (prefix.first_time < group->first_time) group->first_time = prefix.first_time;
-        if (prefix.last_time > group->last_time) group->last_time = prefix.last_time;
-        group_merge_moments(table, group, (const double*)(payload + sizeof prefix));
-    } else {
-        GroupInfo info;
-        memcpy(&info, payload, sizeof info);
-        group->info.checksum += info.checksum;
-        group->info.n_null += info.n_null;
-        if (info.n_bad > 0)
-            group_note_bad(group, info.bad_column, info.bad_is_null != 0, info.n_bad);
-    }
-}
-
-// Calls visit(group, row) for the rows of a chunk of rows whose hash lies in [low, high).
-template <class Visit>
-void visit_rows(BucketWork* work, const ChunkHeader* header, const char* key, const char* payload,
-                uint32 low, uint32 high, Visit visit) {
-    bool found = false;
-    if (header->kind == ChunkKind::packed) {
-        for (uint32 i = 0; i < header->n; i++, payload += work->sizes.record) {
-            const uint64 hash = key_unpack(&work->codec, payload);
-            const uint32 range = range_of(hash);
-            if (range < low || range >= high) continue;
-            visit(group_table_lookup(&work->table, hash, work->codec.image, work->codec.length,
-                                     &found),
-                  payload + work->codec.packed_length);
-        }
-        return;
-    }
-    const uint32 range = range_of(header->hash);
-    if (range < low || range >= high) return;
-    Group* group = group_table_lookup(&work->table, header->hash, key, header->key_length, &found);
-    for (uint32 i = 0; i < header->n; i++, payload += work->sizes.row) visit(group, payload);
-}
-
-bool is_rows(const ChunkHeader* header) {
-    return header->kind == ChunkKind::rows || header->kind == ChunkKind::packed;
-}
-
-// What the sums of groups that have rows only will take, once held-out rows are streamed past the
-// fits of all groups.
-Size sums_to_come(const GroupTable* table) {
-    if (!table->folds_rows) return 0;
-    return (table->n_groups - table->n_summed) * table->moments_doubles * (Size)table->n_moments *
-           sizeof(double);
-}
-
-// Reads the training chunks of groups in [low, high); false when they exceed the budget.
-bool load_range(BucketWork* work, uint32 low, uint32 high) {
-    ChunkReader reader;
-    const bool may_split = high - low > 1;
-    bool fits = true;
-    work->held_in_training = false;
-    chunk_reader_init(&reader, &work->files, work->bucket, Stream::training);
-    while (fits && read_chunk(&reader)) {
-        CHECK_FOR_INTERRUPTS();
-        if (is_rows(&reader.header)) {
-            if (reader.header.held_out != 0 && work->table.splits)
-                visit_rows(work, &reader.header, reader.key, reader.payload, low, high,
-                           [work](Group* group, const char* row) {
-                               const auto* held = (const double*)row;
-                               group_fold_rows(&work->table, group, &held, 1, 1);
-                           });
-            else if (reader.header.held_out != 0)
-                work->held_in_training = true;
-            else
-                visit_rows(work, &reader.header, reader.key, reader.payload, low, high,
-                           [work](Group* group, const char* row) { merge_row(work, group, row); });
-        } else {
-            const uint32 range = range_of(reader.header.hash);
-            if (range < low || range >= high) continue;
-            merge_sums(work, &reader.header, reader.key, reader.payload);
-        }
-        // A table of one group is handled by over_budget; splitting would not help.
-        if (may_split && work->table.n_groups > 1 &&
-            work->table.used_bytes + sums_to_come(&work->table) > work->table_budget)
-            fits = false;
-    }
-    chunk_reader_finish(&reader);
-    return fits;
 }
 
 Fingerprint fingerprint_of(const Group* group) {
@@ -293,60 +128,6 @@ void hold_rows(BucketWork* work, Group* group, const double* rows, uint32 n) {
     }
     session_add_holdout(work->session, group->state, group->moments, rows, n,
                         (Size)work->table.stride);
-}
-
-using TakeRows = void (*)(BucketWork* work, Group* group, const double* rows, uint32 n);
-
-void stream_holdout(BucketWork* work, Stream stream, uint32 low, uint32 high, TakeRows take) {
-    ChunkReader reader;
-    chunk_reader_init(&reader, &work->files, work->bucket, stream);
-    while (read_chunk(&reader)) {
-        CHECK_FOR_INTERRUPTS();
-        if (stream == Stream::training && (!is_rows(&reader.header) || reader.header.held_out == 0))
-            continue;
-        if (reader.header.kind == ChunkKind::rows) {
-            const uint32 range = range_of(reader.header.hash);
-            bool found = false;
-            if (range < low || range >= high) continue;
-            take(work,
-                 group_table_lookup(&work->table, reader.header.hash, reader.key,
-                                    reader.header.key_length, &found),
-                 (const double*)reader.payload, reader.header.n);
-        } else {
-            visit_rows(work, &reader.header, nullptr, reader.payload, low, high,
-                       [work, take](Group* group, const char* row) {
-                           take(work, group, (const double*)row, 1);
-                       });
-        }
-    }
-    chunk_reader_finish(&reader);
-}
-
-// Reads the training stream of the bucket whole; rows are linked where they lie.
-void load_whole(BucketWork* work) {
-    const Size bytes = stream_bytes(&work->files, work->bucket, Stream::training);
-    const Size most = bytes / work->sizes.row + 1;
-    char* chunks = work->chunks = (char*)MemoryContextAllocHuge(work->bucket_context, bytes + 1);
-    work->lists.rows =
-        (const double**)MemoryContextAllocHuge(work->bucket_context, most * sizeof(double*));
-    work->lists.next = (uint32*)MemoryContextAllocHuge(work->bucket_context, most * sizeof(uint32));
-    work->lists.n = 0;
-    read_stream(&work->files, work->bucket, Stream::training, chunks);
-    for (const char* p = chunks; p < chunks + bytes;) {
-        ChunkHeader header;
-        memcpy(&header, p, sizeof header);
-        const char* key = p + sizeof header;
-        const char* payload = key + header.key_length;
-        p = payload + chunk_payload_bytes(&work->sizes, &header);
-        CHECK_FOR_INTERRUPTS();
-        if (is_rows(&header))
-            visit_rows(work, &header, key, payload, 0, kRanges,
-                       [work, &header](Group* group, const char* row) {
-                           list_row(&work->lists, group, header.held_out, (const double*)row);
-                       });
-        else
-            merge_sums(work, &header, key, payload);
-    }
 }
 
 // Folds the group's listed rows, held-out ones last.
@@ -624,14 +405,6 @@ void process_range(BucketWork* work, uint32 low, uint32 high) {
 bool fits_whole(const BucketWork* work) {
     return stream_bytes(&work->files, work->bucket, Stream::holdout) == 0 ||
            work->table.used_bytes + sums_to_come(&work->table) <= work->table_budget;
-}
-
-void forget_whole(BucketWork* work) {
-    pfree(work->chunks);
-    pfree(work->lists.rows);
-    pfree(work->lists.next);
-    work->chunks = nullptr;
-    work->lists = {};
 }
 
 void process_bucket(BucketWork* work) {

@@ -1,0 +1,66 @@
+// The batches of a sink: rows on their way from the scan into sums or files, one batch for each bucket.
+// sink.cpp fills them row by row; a full one is settled here.
+#pragma once
+
+#include "engine/exchange.h"
+#include "engine/levels.h"
+#include "engine/wide_rows.h"
+#include "pg/feature_reader.h"
+
+namespace many::engine {
+
+constexpr Size kPrefetchSlack = 1024;  // behind a batch, so that prefetching stays inside
+
+// The training rows of one bucket on their way: chunks of one row each, in the files' layout.
+struct Batch {
+    char* bytes;
+    uint32 used;
+    uint32 n;
+    bool sparse;  // its groups come by with few rows each: straight to the file
+    bool done;    // its groups were fitted before the run went on: rows are only counted
+};
+
+// Either a live sink (of this process) or the summary of finished ones.
+struct Sink {
+    bool live;
+    int64 rows;  // of finished sinks
+    RunSegment* segment;
+    RunSpec* spec;
+    MemoryContext context;
+    KeyCodec codec;
+    pg::FeatureReader* readers;  // n_features
+    pg::FeatureReader target;
+    GroupTable table;
+    ChunkWriter writer;
+    LevelDictionary levels;
+    bool all_float8;       // target and features
+    bool is_partial;       // groups that the run does not want come by
+    bool notes_times;      // append_only
+    RecordReader* record;  // of a wide set, or nullptr
+    uint32 few_rows;       // of a group: the sums take more than so many rows
+    Size row_bytes;
+    Size payload_bytes;    // room for a row or what is wrong with it
+    uint64 holdout_bound;  // of finite_row_hash; 0: no holdout by fraction
+    Batch* batches;        // n_buckets
+    Size batch_bytes;      // capacity of each
+    // scratch of fold_batch, one entry per chunk of a batch
+    RowLists lists;
+    Group** touched;
+    double* gathered;  // rows of one chunk
+    char* packed[2];   // training and held-out rows of a batch that passes through
+    Size table_budget;
+    ProcessSlot* slot;
+    bool reports;          // the run's own session
+    RowsAtTime last;       // of append_only: the rows with the last time ...
+    RowsAtTime met_again;  // ... and those that the version before had read
+    uint32 rows_unreported;
+    uint64 skipped_unreported;
+};
+
+// Takes memory for the scratch; that of a batch is taken when its first row comes.
+void make_batches(Sink* sink);
+// Settles what the bucket's batch holds, and empties it.
+void end_batch(Sink* sink, int bucket);
+void note_peak(Sink* sink);
+
+}  // namespace many::engine
