@@ -201,8 +201,9 @@ int layer_rank(const CachedSet* set, int64 layer) {
     return rank;
 }
 
-// The model of the newest layer that has one; *run becomes nullptr when its run is not known here.
-const struct varlena* read_production(const CachedSet* set, Jsonb* key, CachedRun** run) {
+// The model of the newest layer that has one, nullptr where it is not the caller's; the run
+// becomes nullptr when it is not known here. False: nothing of the group is in production.
+bool read_production(const CachedSet* set, Jsonb* key, FoundModel* found) {
     WantedKey wanted;
     read_wanted_key(&wanted, set->name, set->promoted->columns, set->n_keys, key);
     Datum parameters[] = {set->storages, set->layers, Int64GetDatum(wanted.hash)};
@@ -214,15 +215,16 @@ const struct varlena* read_production(const CachedSet* set, Jsonb* key, CachedRu
                               layer_rank(set, DatumGetInt64(column_of(best, 4)))) &&
             is_wanted_key(&wanted, DatumGetJsonbP(column_of(i, 1))))
             best = i;
-    if (best == n) return nullptr;
-    *run = promoted_run(set, DatumGetInt64(column_of(best, 3)));
-    return granted_model(set, column_of(best, 1), column_of(best, 2));
+    if (best == n) return false;
+    found->model = granted_model(set, column_of(best, 1), column_of(best, 2));
+    if (found->model != nullptr) found->run = promoted_run(set, DatumGetInt64(column_of(best, 3)));
+    return true;
 }
 
 void read_by_query(const CachedSet* set, Jsonb* key, FoundModel* found) {
     *found = {nullptr, run_without_model(set)};
-    if (set->n_layers > 0) found->model = read_production(set, key, &found->run);
-    if (found->model == nullptr && set->latest != nullptr) found->model = read_model(set, key);
+    if (set->n_layers > 0 && read_production(set, key, found)) return;
+    if (set->latest != nullptr) found->model = read_model(set, key);
 }
 
 // Whether what is cached of the set is what is there.
