@@ -2,8 +2,9 @@
 //
 // Times are integers in the unit of their type: whole numbers, days (date) or microseconds
 // (timestamp). A grid is a step and an origin; observation i is at `time_at(i)`, whatever day-light
-// saving, month ends and leap years do between. Steps of months are calendar months; steps of at
-// least a day are taken in local time, shorter ones in absolute time, as the server adds intervals to a timestamptz.
+// saving, month ends and leap years do between. Steps of months are calendar months; steps of whole
+// days are taken in local time, others in absolute time, as the server adds intervals to a timestamptz
+// (but where only the other of the two puts all times on the grid: grid_inference.h).
 #pragma once
 
 #include <cstdint>
@@ -45,13 +46,14 @@ struct GridSpec {
 // Where the observations of a series lie. Trivially copyable; part of a model's bytes.
 struct TimeGrid {
     TimeType type = TimeType::integer;
-    bool local = false;  // origin is in local time (timestamptz, steps of days and more)
+    bool local = false;  // timestamptz: origin and steps are in local time
     TimeStep step;
     std::int64_t origin = 0;        // time of observation 0, in local time if `local`
     std::int32_t day_of_month = 0;  // steps of months: the day aimed at (31: the month's end)
 };
 
-// The time of observation i (negative: before the origin), as the source's column has it.
+// The time of observation i (negative: before the origin), as the source's column has it. Beyond the
+// range of the type: its infinity (integers: the extreme value).
 [[nodiscard]] std::int64_t time_at(const TimeGrid& grid, std::int64_t i, const TimeZoneMap& zone);
 // The observation at this time; false when the time is not on the grid.
 [[nodiscard]] bool index_of(const TimeGrid& grid, std::int64_t time, const TimeZoneMap& zone,
@@ -77,15 +79,15 @@ enum class SeriesStatus : std::uint8_t {
     ok,
     empty,          // no usable row
     off_grid,       // a time that is not on the grid of the given step
-    no_step,        // no step could be inferred: fewer than 2 different times
+    no_step,        // no step could be inferred: fewer than 2 different times, or too far apart
     duplicate,      // two rows of one time, duplicates: error
     gap,            // a missing time, fill: error
     too_long,       // more observations on the grid than `max_length`: a far-off time
-    infinite_time,  // infinity
+    infinite_time,  // infinity, or nothing the server's type can hold
 };
 
-// A regular series. y has no NaN unless fill is `null`... then fits see the interpolated value and
-// `observed` tells which are real.
+// A regular series, from the first to the last time that has a value. With fill `null` fits see the
+// interpolated value and `observed` tells which are real.
 struct RegularSeries {
     TimeGrid grid;
     std::vector<double> y;
@@ -97,9 +99,19 @@ struct RegularSeries {
 };
 
 // rows: n rows of n_features + 2 doubles (features, target, bit-cast int64 time), row r at
-// rows + r * stride, any order; reordered. Ties in time are ordered by the rows' values, so that the
-// result does not depend on the order of the rows. NaN target: a missing value. `at`: on a status
-// other than ok the time it is about (for messages).
+// rows + r * stride, any order. Ties in time are ordered by the rows' values (target, then features),
+// so that no bit of the result depends on the order of the rows.
+//
+// Target NULL (null_value() of learners/group_trainer.h): a missing value. Its time counts for the
+// step, its features are kept, and it never is a duplicate of a row with a value. NaN and infinities
+// go into y and x as they are.
+// duplicates: sum and mean are of the target, beside the mean of each feature; last is the row of the
+// largest target. Feature NULL, and features of missing times: the last known value before, at the
+// beginning the first known; a feature without any stays null_value().
+// Leading zeros are trimmed up to the first other value; a series of zeros is left as it is.
+//
+// `at`: on a status other than ok the time it is about, for messages; out.grid has then the step, if
+// one was found (not after empty and infinite_time). Cost O(n log n), O(n) of ascending rows.
 [[nodiscard]] SeriesStatus build_series(const GridSpec& spec, const TimeZoneMap& zone, double* rows,
                                         std::size_t n, std::size_t stride, int n_features,
                                         std::size_t max_length, RegularSeries& out,
