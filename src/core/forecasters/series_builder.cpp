@@ -248,13 +248,16 @@ void SeriesBuilder::fill_target() {
         const double left = y[t - 1], right = y[end];
         const double width = static_cast<double>(end - t + 1);
         for (std::size_t i = t; i < end; ++i) {
-            const double share = static_cast<double>(i - t + 1) / width;
+            const double steps = static_cast<double>(i - t + 1);
+            const double rise = (right - left) * steps / width;
             if (spec_.fill == FillPolicy::zero) {
                 y[i] = 0;
-            } else if (spec_.fill == FillPolicy::forward || left == right) {
+            } else if (spec_.fill == FillPolicy::forward) {
                 y[i] = left;
+            } else if (std::isfinite(rise)) {
+                y[i] = left + rise;
             } else {
-                y[i] = left * (1 - share) + right * share;
+                y[i] = left * (1 - steps / width) + right * (steps / width);
             }
         }
         out_.n_filled += static_cast<std::int64_t>(end - t);
