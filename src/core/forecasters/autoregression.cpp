@@ -293,6 +293,27 @@ ForecastStatus forecast_autoregression(const AutoregressionFit& fit, std::span<c
     return finite ? ForecastStatus::ok : ForecastStatus::overflow;
 }
 
+bool autoregression_one_step(const AutoregressionFit& fit, std::span<const double> y,
+                             std::span<const double> regressors, std::span<double> fitted) {
+    const std::size_t n = y.size(), first = fit.last.size();
+    if (regressors.size() < n * fit.regressor_coefficients.size()) return false;
+    for (std::size_t t = 0; t < n; ++t) {
+        fitted[t] = FitSummary::kNone;
+        if (t < first) continue;
+        double mean = fit.intercept;
+        for (std::size_t i = 0; i < fit.lags.size(); ++i) {
+            if (std::isnan(fit.coefficients[i])) continue;
+            mean += fit.coefficients[i] * y[t - static_cast<std::size_t>(fit.lags[i])];
+        }
+        for (std::size_t c = 0; c < fit.regressor_coefficients.size(); ++c) {
+            const double b = fit.regressor_coefficients[c];
+            if (!std::isnan(b)) mean += b * regressors[c * n + t];
+        }
+        fitted[t] = mean;
+    }
+    return true;
+}
+
 bool update_autoregression(AutoregressionFit& fit, std::span<const double> y) {
     if (!std::all_of(y.begin(), y.end(), [](double v) { return std::isfinite(v); })) return false;
     const std::size_t keep = fit.last.size();

@@ -58,6 +58,12 @@ struct AutoregressionFit {
                                                      std::span<const double> future,
                                                      const ForecastOut& out);
 
+// One-step forecasts of the series the fit is of, with its regressors; NaN for the first, as many as
+// the longest lag. False: the regressors are not as many as the series wants.
+[[nodiscard]] bool autoregression_one_step(const AutoregressionFit& fit, std::span<const double> y,
+                                           std::span<const double> regressors,
+                                           std::span<double> fitted);
+
 // New observations behind the end: the lags move, the coefficients stay. Regressors of what has been
 // observed play no part. False, and nothing is changed, when a value is not finite.
 [[nodiscard]] bool update_autoregression(AutoregressionFit& fit, std::span<const double> y);

@@ -68,9 +68,12 @@ bool sound_scores(const ForecastModel& m) noexcept {
 
 // Regressors of a member: none, or the model's.
 bool sound_regressors(const ForecastModel& m, const MethodFit& fit) noexcept {
-    const auto* arima = std::get_if<ArimaFit>(&fit.fit);
-    if (arima == nullptr || arima->n_regressors == 0) return true;
-    return m.calendar ? arima->n_regressors >= m.n_features : arima->n_regressors == m.n_features;
+    int n = 0;
+    if (const auto* arima = std::get_if<ArimaFit>(&fit.fit)) n = arima->n_regressors;
+    if (const auto* ar = std::get_if<AutoregressionFit>(&fit.fit))
+        n = static_cast<int>(
+            std::min<std::size_t>(ar->regressor_coefficients.size(), kMostFeatures + 1));
+    return n == 0 || (m.calendar ? n >= m.n_features : n == m.n_features);
 }
 
 }  // namespace

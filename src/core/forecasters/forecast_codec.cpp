@@ -30,8 +30,16 @@ constexpr std::uint8_t kPayloadVersion = 1;
 constexpr std::uint8_t kRounded = 1, kCalendar = 2;
 
 enum Tag : std::uint16_t { model_tag = 1, member_tag, metrics_tag, scores_tag, residuals_tag };
-// Part of the format: never renumber. 7 and 8 are those of ces and autoregression.
-enum class Payload : std::uint8_t { simple = 1, ets, theta, arima, intermittent, mstl };
+// Part of the format: never renumber. 7 is that of ces.
+enum class Payload : std::uint8_t {
+    simple = 1,
+    ets,
+    theta,
+    arima,
+    intermittent,
+    mstl,
+    autoregression = 8,
+};
 
 [[noreturn]] void damaged(const char* what) {
     throw Error(ErrorKind::invalid_data, std::string("stored forecaster is damaged: ") + what);
@@ -293,6 +301,27 @@ void read(Reader& r, MstlFit& f) {
     read(r, f.summary);
 }
 
+void write(Writer& w, const AutoregressionFit& f) {
+    w.all(f.n, f.n_used, f.n_lags, f.intercept, f.intercept_std_error);
+    w.list(f.lags);
+    w.list(f.coefficients);
+    w.list(f.std_errors);
+    w.list(f.regressor_coefficients);
+    w.list(f.regressor_std_errors);
+    w.list(f.last);
+    write(w, f.summary);
+}
+void read(Reader& r, AutoregressionFit& f) {
+    r.all(f.n, f.n_used, f.n_lags, f.intercept, f.intercept_std_error);
+    r.list(f.lags);
+    r.list(f.coefficients);
+    r.list(f.std_errors);
+    r.list(f.regressor_coefficients);
+    r.list(f.regressor_std_errors);
+    r.list(f.last);
+    read(r, f.summary);
+}
+
 Payload payload_of(const AnyFit& fit) noexcept {
     struct Kind {
         Payload operator()(const SimpleFit&) const { return Payload::simple; }
@@ -301,6 +330,7 @@ Payload payload_of(const AnyFit& fit) noexcept {
         Payload operator()(const ArimaFit&) const { return Payload::arima; }
         Payload operator()(const IntermittentFit&) const { return Payload::intermittent; }
         Payload operator()(const MstlFit&) const { return Payload::mstl; }
+        Payload operator()(const AutoregressionFit&) const { return Payload::autoregression; }
         // joins
     };
     return std::visit(Kind{}, fit);
@@ -334,6 +364,9 @@ void read_member(Reader& r, MethodFit& m) {
             return;
         case Payload::mstl:
             read(r, m.fit.emplace<MstlFit>());
+            return;
+        case Payload::autoregression:
+            read(r, m.fit.emplace<AutoregressionFit>());
             return;
             // joins
     }

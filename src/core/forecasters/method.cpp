@@ -149,6 +149,17 @@ ForecastStatus fit_arima_spec(const MethodSpec& spec, const SeriesData& series,
     return fit.summary.status;
 }
 
+ForecastStatus fit_autoregression_spec(const MethodSpec& spec, const SeriesData& series,
+                                       const StopSignal& stop, MethodFit& out) {
+    AutoregressionOptions options;
+    options.n_lags = spec.n_lags;
+    options.seasonal = spec.seasonal;
+    options.season_lengths = series.season_lengths;
+    options.regressors = series.x;
+    options.n_regressors = series.n_features;
+    return fit_autoregression(series.view(), options, stop, become<AutoregressionFit>(out.fit));
+}
+
 ForecastStatus fit_intermittent_spec(IntermittentMethod method, const MethodSpec& spec,
                                      const SeriesData& series, const StopSignal& stop,
                                      MethodFit& out) {
@@ -208,7 +219,9 @@ ForecastStatus dispatch(const MethodSpec& spec, const SeriesData& series, const 
         case ForecastMethod::mstl:
             return fit_mstl(series.y, series.season_lengths, ets_options(spec), stop,
                             workspace.ets(), become<MstlFit>(out.fit));
-        // ces, autoregression: joins
+        case ForecastMethod::autoregression:
+            return fit_autoregression_spec(spec, series, stop, out);
+        // ces: joins
         default:
             return ForecastStatus::not_admissible;
     }
@@ -229,6 +242,9 @@ struct Forecast {
         return forecast_intermittent(f, out);
     }
     ForecastStatus operator()(const MstlFit& f) const { return forecast_mstl(f, out); }
+    ForecastStatus operator()(const AutoregressionFit& f) const {
+        return forecast_autoregression(f, future, out);
+    }
     // joins
 };
 
@@ -243,6 +259,7 @@ struct Update {
     }
     bool operator()(IntermittentFit& f) const { return update_intermittent(f, y); }
     bool operator()(MstlFit& f) const { return update_mstl(f, y); }
+    bool operator()(AutoregressionFit& f) const { return update_autoregression(f, y); }
     // joins
 };
 

@@ -12,6 +12,7 @@
 #include <vector>
 
 #include "core/forecasters/arima.h"
+#include "core/forecasters/autoregression.h"
 #include "core/forecasters/ets.h"
 #include "core/forecasters/forecaster.h"
 #include "core/forecasters/intermittent.h"
@@ -111,7 +112,8 @@ struct MstlFit {
 };
 
 // Other methods' fits join the list at its end: the index is not part of the model format.
-using AnyFit = std::variant<SimpleFit, EtsFit, ThetaFit, ArimaFit, IntermittentFit, MstlFit>;
+using AnyFit = std::variant<SimpleFit, EtsFit, ThetaFit, ArimaFit, IntermittentFit, MstlFit,
+                            AutoregressionFit>;
 
 struct MethodFit {
     // What was fitted in the end: for ses a method of its own, not ets.

@@ -60,8 +60,7 @@ bool sound(const EtsFit& f) noexcept {
         form.season > EtsSeason::multiplicative || f.n < 1) {
         return false;
     }
-    if (form.has_season() ? !within(f.season_length, 2, kLongestEtsSeason)
-                          : f.season_length != 1) {
+    if (form.has_season() ? !within(f.season_length, 2, kLongestEtsSeason) : f.season_length != 1) {
         return false;
     }
     const EtsParameters& p = f.parameters;
@@ -74,8 +73,8 @@ bool sound(const ThetaFit& f) noexcept {
     if (f.kind > ThetaKind::dynamic_optimised || f.n < 1 || f.season_length < 1) return false;
     const std::size_t m = static_cast<std::size_t>(f.season_length);
     if (m == 1 ? !f.seasonal.empty() : f.seasonal.size() != m) return false;
-    if (!f.additive_season && std::any_of(f.seasonal.begin(), f.seasonal.end(),
-                                          [](double v) { return !(v > 0); })) {
+    if (!f.additive_season &&
+        std::any_of(f.seasonal.begin(), f.seasonal.end(), [](double v) { return !(v > 0); })) {
         return false;
     }
     const double numbers[] = {f.level, f.initial_level, f.intercept, f.slope, f.mean};
@@ -85,15 +84,15 @@ bool sound(const ThetaFit& f) noexcept {
 
 bool sound(const ArimaFit& f) noexcept {
     const ArimaOrder& o = f.order;
-    if (!o.valid() || f.n < 1 || f.n_used < 1 || f.n_regressors < 0 ||
-        f.n_regressors > (1 << 20)) {
+    if (!o.valid() || f.n < 1 || f.n_used < 1 || f.n_regressors < 0 || f.n_regressors > (1 << 20)) {
         return false;
     }
     const auto size = [](int i) { return static_cast<std::size_t>(i); };
     const std::size_t k = size(o.n_arma()) + (f.has_constant ? 1 : 0) + size(f.n_regressors);
     const std::size_t r = size(std::max(o.n_ar(), o.n_ma() + 1));
-    if (f.coefficients.size() != k || f.std_errors.size() != k || f.last.size() != size(o.n_lost()) ||
-        f.state.size() != r || (!f.covariance.empty() && f.covariance.size() != r * r)) {
+    if (f.coefficients.size() != k || f.std_errors.size() != k ||
+        f.last.size() != size(o.n_lost()) || f.state.size() != r ||
+        (!f.covariance.empty() && f.covariance.size() != r * r)) {
         return false;
     }
     const std::span<const double> all = f.coefficients;
@@ -135,6 +134,26 @@ bool sound(const MstlFit& f) noexcept {
         }
     }
     return !f.adjusted.form.has_season() && sound(f.adjusted) && sound(f.adjusted.summary);
+}
+
+bool sound(const AutoregressionFit& f) noexcept {
+    const std::size_t longest = f.lags.empty() ? 0 : static_cast<std::size_t>(f.lags.back());
+    const auto known = [](double v) { return !std::isinf(v); };  // NaN: collinear
+    if (f.n < 1 || f.n_used < 1 || f.n_used > f.n ||
+        !within(f.n_lags, 0, AutoregressionOptions::kMaxLags) ||
+        f.coefficients.size() != f.lags.size() || f.std_errors.size() != f.lags.size() ||
+        f.regressor_std_errors.size() != f.regressor_coefficients.size() ||
+        f.last.size() != longest) {
+        return false;
+    }
+    int before = 0;
+    for (const int lag : f.lags) {
+        if (lag <= before) return false;
+        before = lag;
+    }
+    return finite(f.intercept) && all_finite(f.last) &&
+           std::all_of(f.coefficients.begin(), f.coefficients.end(), known) &&
+           std::all_of(f.regressor_coefficients.begin(), f.regressor_coefficients.end(), known);
 }
 
 // The fit that the method's name stands for.
@@ -196,7 +215,9 @@ bool belongs(const MethodFit& f) noexcept {
             return by_demand(IntermittentMethod::imapa);
         case ForecastMethod::mstl:
             return std::holds_alternative<MstlFit>(f.fit);
-        // ces, autoregression: joins
+        case ForecastMethod::autoregression:
+            return std::holds_alternative<AutoregressionFit>(f.fit);
+        // ces: joins
         default:
             return false;
     }

@@ -56,6 +56,11 @@ struct OneStep {
         }
         return true;
     }
+    bool operator()(const AutoregressionFit& f) const {
+        if (!autoregression_one_step(f, series.y, series.x, fitted)) return false;
+        subtract(series.y, fitted, errors);
+        return true;
+    }
     // joins
 };
 
@@ -118,6 +123,13 @@ PathMaker::PathMaker(const MethodFit& fit, std::span<const double> mean) : fit_(
         if (one_step) kind_ = Kind::linear;
     } else if (std::holds_alternative<MstlFit>(fit.fit)) {
         kind_ = Kind::mstl;
+    }
+    if (const auto* ar = std::get_if<AutoregressionFit>(&fit.fit)) {
+        for (std::size_t i = 0; i < ar->lags.size(); ++i) {
+            if (std::isnan(ar->coefficients[i])) continue;
+            recursion_.ar.push_back({static_cast<std::size_t>(ar->lags[i]), ar->coefficients[i]});
+        }
+        kind_ = Kind::linear;
     }
     // joins
 }

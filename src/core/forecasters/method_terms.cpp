@@ -65,8 +65,7 @@ class Terms {
         std::size_t next = 0;
         const auto part = [&](const char* name, int count) {
             for (int i = 1; i <= count; ++i, ++next) {
-                out_.push_back(
-                    {kParameter, name, i, f.coefficients[next], f.std_errors[next]});
+                out_.push_back({kParameter, name, i, f.coefficients[next], f.std_errors[next]});
             }
         };
         part("ar", o.p);
@@ -104,6 +103,17 @@ class Terms {
         (*this)(f.adjusted);
         for (std::size_t i = 0; i < f.last_cycle.size(); ++i) {
             add_season(kNames[std::min(i, std::size(kNames) - 1)], f.last_cycle[i]);
+        }
+    }
+
+    void operator()(const AutoregressionFit& f) const {
+        add(kOrder, "p", f.n_lags);
+        out_.push_back({kParameter, "intercept", 0, f.intercept, f.intercept_std_error});
+        for (std::size_t i = 0; i < f.lags.size(); ++i)
+            out_.push_back({kParameter, "lag", f.lags[i], f.coefficients[i], f.std_errors[i]});
+        for (std::size_t i = 0; i < f.regressor_coefficients.size(); ++i) {
+            out_.push_back({kParameter, "xreg", static_cast<int>(i) + 1,
+                            f.regressor_coefficients[i], f.regressor_std_errors[i]});
         }
     }
     // joins
@@ -150,6 +160,16 @@ std::string label_of(const MstlFit& f) {
     return out + ") + " + label_of(f.adjusted);
 }
 
+// "AR(1,2,12)": the lags.
+std::string label_of(const AutoregressionFit& f) {
+    std::string out = "AR(";
+    for (std::size_t i = 0; i < f.lags.size(); ++i) {
+        if (i > 0) out += ',';
+        out += std::to_string(f.lags[i]);
+    }
+    return out + ')';
+}
+
 }  // namespace
 
 void list_terms(const MethodFit& fit, std::vector<FitTerm>& out) {
@@ -161,6 +181,7 @@ std::string fit_label(const MethodFit& fit) {
     if (const auto* ets = std::get_if<EtsFit>(&fit.fit)) return label_of(*ets);
     if (const auto* arima = std::get_if<ArimaFit>(&fit.fit)) return label_of(*arima);
     if (const auto* mstl = std::get_if<MstlFit>(&fit.fit)) return label_of(*mstl);
+    if (const auto* ar = std::get_if<AutoregressionFit>(&fit.fit)) return label_of(*ar);
     // joins
     return method_name(fit.method);
 }

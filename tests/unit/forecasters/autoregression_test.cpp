@@ -7,6 +7,10 @@
 #include <cmath>
 #include <limits>
 
+#include "core/error.h"
+#include "core/forecasters/forecast_model.h"
+#include "core/forecasters/method_paths.h"
+
 namespace many::core {
 namespace {
 
@@ -292,6 +296,70 @@ TEST(Autoregression, degenerate_series) {
     const Result r = run(line, 1, {});
     EXPECT_EQ(r.fit.lags, Ints{1});
     EXPECT_NEAR(r.mean[5], 5 + 3 * 45, 1e-9);
+}
+
+TEST(Autoregression, as_a_method_among_others) {
+    const Doubles y = seasonal_memory(), x = regressor(1, 96);
+    const Ints seasons = {6};
+    const SeriesData series{y, seasons, x, 1};
+    MethodSpec spec;
+    spec.method = ForecastMethod::autoregression;
+    ForecastWorkspace workspace;
+    ForecastModel model;
+    model.members.resize(1);
+    MethodFit& fit = model.members[0];
+    ASSERT_EQ(fit_method(spec, series, {}, workspace, fit), ForecastStatus::ok);
+    EXPECT_EQ(fit_label(fit), "AR(1,6)");
+    std::vector<FitTerm> terms;
+    list_terms(fit, terms);
+    ASSERT_EQ(terms.size(), 5U);
+    EXPECT_STREQ(terms[3].name, "lag");
+    EXPECT_EQ(terms[3].index, 6);
+    EXPECT_GT(terms[3].std_error, 0);
+
+    Doubles fitted(96), errors(96);
+    ASSERT_TRUE(one_step_method(fit, series, fitted, errors));
+    double squares = 0;
+    for (std::size_t t = 0; t < 96; ++t) {
+        EXPECT_EQ(std::isnan(errors[t]), t < 6);
+        if (t >= 6) squares += errors[t] * errors[t];
+    }
+    // 90 observations, 4 coefficients.
+    EXPECT_NEAR(squares / 86, fit.summary().sigma2, 1e-10);
+
+    model.asked = spec.method;
+    model.grid.step = {0, 1};
+    model.n = 96;
+    model.n_features = 1;
+    std::vector<unsigned char> bytes;
+    encode_forecast_model(model, bytes);
+    ForecastModel read;
+    decode_forecast_model(bytes.data(), bytes.size(), read);
+    const Doubles future = regressor(97, 8);
+    Doubles mean(8), variance(8), again(8), again_variance(8);
+    ASSERT_EQ(forecast_method(fit, future, {mean, variance}), ForecastStatus::ok);
+    ASSERT_EQ(forecast_method(read.members[0], future, {again, again_variance}),
+              ForecastStatus::ok);
+    EXPECT_EQ(again, mean);
+    EXPECT_EQ(again_variance, variance);
+
+    // Without shocks a path is the forecast; one shock goes through it as the psi weights say.
+    PathMaker maker(fit, mean);
+    ASSERT_TRUE(maker.possible());
+    Doubles shock(8, 0.0), path(8);
+    maker.run(shock, path);
+    EXPECT_EQ(path, mean);
+    shock[0] = 1;
+    maker.run(shock, path);
+    const auto& ar = std::get<AutoregressionFit>(fit.fit);
+    EXPECT_NEAR(path[1] - mean[1], ar.coefficients[0], 1e-12);
+    EXPECT_NEAR(path[6] - mean[6], std::pow(ar.coefficients[0], 6) + ar.coefficients[1], 1e-12);
+
+    ASSERT_TRUE(update_method(fit, Doubles{40, 41}, Doubles{1, 2}));
+    EXPECT_EQ(std::get<AutoregressionFit>(fit.fit).n, 98);
+    std::get<AutoregressionFit>(model.members[0].fit).lags[0] = 7;  // not ascending
+    encode_forecast_model(model, bytes);
+    EXPECT_THROW(decode_forecast_model(bytes.data(), bytes.size(), read), Error);
 }
 
 }  // namespace
