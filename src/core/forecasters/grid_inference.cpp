@@ -151,6 +151,12 @@ bool all_on_grid(const TimeGrid& grid, const TimeZoneMap& zone, Times times) {
                        [&](std::int64_t t) { return index_of(grid, t, zone, index); });
 }
 
+std::vector<std::int64_t> days_of(Times timestamps) {
+    std::vector<std::int64_t> days(timestamps.begin(), timestamps.end());
+    for (std::int64_t& d : days) d = floor_div(d, kMicrosecondsPerDay);
+    return days;
+}
+
 void lay_given(const TimeZoneMap& zone, Times times, TimeGrid& grid) {
     grid.origin = times[0];
     const std::int64_t per_day = units_per_day(grid.type);
@@ -161,21 +167,18 @@ void lay_given(const TimeZoneMap& zone, Times times, TimeGrid& grid) {
     }
     const bool whole = grid.step.months > 0 || grid.step.units % per_day == 0;
     if (!whole && (grid.type == TimeType::timestamp || all_on_grid(grid, zone, times))) return;
-    const TimeGrid absolute = grid;
+    TimeGrid absolute = grid;
     WholeDays days;
     if (days.read(grid.type, zone, times)) {
         grid.origin = days.days[0] * per_day + days.clock;
     } else {
         grid.origin = days.clocks[0];
-        days.days.clear();
-        for (const std::int64_t t : days.clocks) days.days.push_back(floor_div(t, per_day));
+        days.days = days_of(days.clocks);
     }
     grid.local = grid.type == TimeType::timestamptz;
-    if (grid.step.months > 0) {
-        grid.day_of_month = aimed_day(days.days);
-        return;
-    }
+    if (grid.step.months > 0) grid.day_of_month = aimed_day(days.days);
     if (!grid.local || all_on_grid(grid, zone, times)) return;
+    if (grid.step.months > 0) absolute.day_of_month = aimed_day(days_of(times));
     // Neither: the times off the preferred one are the strays.
     if (!whole || all_on_grid(absolute, zone, times)) grid = absolute;
 }
@@ -189,10 +192,13 @@ bool infer_timestamps(const TimeZoneMap& zone, Times times, TimeGrid& grid) {
         return day_step(whole.days, grid);
     }
     grid.origin = times[0];
+    // Days or months cut in UTC.
+    WholeDays utc;
+    if (zoned && utc.read(TimeType::timestamp, zone, times)) return day_step(utc.days, grid);
     const Spacing absolute = spacing(times);
     if (!absolute.regular && zoned) {
-        // Clock times repeat where the clocks go back, and then this is no grid of local time.
         const auto& clocks = whole.clocks;
+        // Clock times repeat where the clocks go back, and then this is no grid of local time.
         if (std::adjacent_find(clocks.begin(), clocks.end(), std::greater_equal<>()) ==
             clocks.end()) {
             const Spacing local = spacing(clocks);

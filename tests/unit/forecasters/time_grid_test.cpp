@@ -283,6 +283,19 @@ TEST(TimeGrid, hours_are_of_absolute_time) {
     EXPECT_FALSE(given.local);
 }
 
+TEST(TimeGrid, months_cut_in_utc) {
+    const FakeZone zone = berlin();
+    Times months;
+    for (int m = 1; m <= 12; ++m) months.push_back(stamp(2023, m, 1));
+    for (const TimeStep step : {TimeStep{}, TimeStep{1, 0}}) {
+        const TimeGrid grid =
+            grid_of(spec_of(TimeType::timestamptz, FillPolicy::error, step), months, zone.map());
+        EXPECT_FALSE(grid.local);
+        EXPECT_EQ(grid.step.months, 1);
+        EXPECT_EQ(time_at(grid, 12, zone.map()), stamp(2024, 1, 1));
+    }
+}
+
 // Shifts of 8 hours by the clock on the wall, where the clocks change.
 TEST(TimeGrid, shorter_steps_of_local_time) {
     const FakeZone zone = berlin();
