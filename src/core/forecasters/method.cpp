@@ -130,6 +130,7 @@ ForecastStatus fit_arima_spec(const MethodSpec& spec, const SeriesData& series,
         options.constant = spec.constant;
         options.regressors = series.x;
         options.n_regressors = series.n_features;
+        options.std_errors = spec.inference;
         fit = fit_arima(view, options, stop);
         return fit.summary.status;
     }
@@ -145,6 +146,7 @@ ForecastStatus fit_arima_spec(const MethodSpec& spec, const SeriesData& series,
     options.constant = spec.constant;
     options.regressors = series.x;
     options.n_regressors = series.n_features;
+    options.std_errors = spec.inference;
     fit = fit_auto_arima(view, options, stop).fit;
     return fit.summary.status;
 }

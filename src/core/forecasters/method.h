@@ -86,6 +86,7 @@ struct MethodSpec {
     // autoregression: lags 1 .. n_lags (0: chosen), seasonal lags, calendar terms.
     int n_lags = 0;
     bool calendar = false;  // with features: regressors of the calendar beside them
+    bool inference = true;  // arima: standard errors; false: only what forecasts need, in less time
 };
 
 // A whole series of one group, as fits take it. x: n x n_features, column-major, beside y: the user's

@@ -25,7 +25,12 @@ constexpr int kMaxBacktestFolds = 100;
 constexpr int kMaxHorizon = 10000;
 
 // Rolling origin: fold i of `folds` (0 the latest) tests on `horizon` observations that end
-// i * step before the series' end, and trains on those before them, `gap` observations apart.
+// i * step before the series' end, and trains on those before them, `gap` observations apart. Step s
+// is the s-th of these observations. Folds that leave nothing to train on are left out.
+//
+// Candidates are chosen and weighed by the same backtest of the part they are chosen for (folds 0:
+// of 3 folds, training on half of it at least; a part too short for that: over a quarter of it).
+// Conformal intervals take its errors too (folds 0: 20 folds, step 1).
 struct BacktestSpec {
     int folds = 0;    // 0: no backtest
     int horizon = 0;  // 0: the run's
@@ -36,8 +41,8 @@ struct BacktestSpec {
 
 // Trivially copyable.
 struct ForecastSpec {
-    MethodSpec method;  // auto_forecast, ensemble: of the candidates
-    int n_candidates = 0;
+    MethodSpec method;     // auto_forecast, ensemble: of the candidates
+    int n_candidates = 0;  // 0: default_candidates, and for auto_forecast tsb where it applies
     MethodSpec candidates[kMaxCandidates];
     Combination combination = Combination::single;  // ensemble: median, mean or weighted
     int n_season_lengths = -1;                      // -1: by the step
@@ -58,8 +63,9 @@ struct ForecastSpec {
 };
 
 // The candidates of auto_forecast and ensemble when the caller names none.
-// auto_forecast: seasonal_naive, ets, arima, theta, (intermittent series, more than half zeros: also
-// tsb). ensemble: ets, arima, dynamic_theta, ces (Petropoulos & Svetunkov 2020: the median of four).
+// auto_forecast: seasonal_naive, ets, arima, theta. With n_candidates = 0 the trainer adds tsb where
+// more than half of the values of the part at hand are 0.
+// ensemble: ets, arima, dynamic_theta, ces (Petropoulos & Svetunkov 2020: the median of four).
 void default_candidates(ForecastMethod method, ForecastSpec& spec);
 
 // One forecast of a backtest, for backtest_many_models.
