@@ -1,7 +1,6 @@
 // What a group without a forecast tells its user: which time, which value, what to do.
 #include <bit>
 #include <cstdio>
-#include <cstring>
 
 #include "core/learners/forecast_trainer_impl.h"
 
@@ -69,18 +68,14 @@ void ForecastTrainer::Impl::explain_series(SeriesStatus status, double* rows, st
             result.message = "the series has the one time " + time_text(at) +
                              ", from which no step can be inferred";
             result.hint = "Set frequency.";
-            if (n > 1) {
-                const double first = rows[time_column];
-                for (std::size_t r = 1; r < n; ++r) {
-                    if (std::memcmp(&rows[r * stride + time_column], &first, sizeof first) == 0)
-                        continue;
-                    result.status = FitStatus::irregular_series;
-                    result.message =
-                        "no step can be inferred from the times of the series, which "
-                        "begins at " +
-                        time_text(at);
-                    break;
-                }
+            for (std::size_t r = 0; r < n; ++r) {
+                if (std::bit_cast<std::int64_t>(rows[r * stride + time_column]) == at) continue;
+                result.status = FitStatus::irregular_series;
+                result.message =
+                    "no step can be inferred from the times of the series, which "
+                    "begins at " +
+                    time_text(at);
+                break;
             }
             break;
         case SeriesStatus::duplicate: {
