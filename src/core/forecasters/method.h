@@ -130,7 +130,11 @@ class ForecastWorkspace {
     EtsWorkspace ets_;
 };
 
-// Fits one method (none of auto_forecast, ensemble). A status other than ok: there is no fit.
+// Fits one method (none of auto_forecast, ensemble). A status other than ok: there is no fit. A
+// search that gave up leaves its best point and returns ok (out.summary().status: not_converged).
+// Given smoothing parameters are those of the model (holt: beta of the innovations form, ets.h).
+// Seasons too long for what a method chooses by itself (ets: 24, arima: 1000 observations) are not
+// modelled: the fit's form or order says so; a given form or order is not_admissible then.
 [[nodiscard]] ForecastStatus fit_method(const MethodSpec& spec, const SeriesData& series,
                                         const StopSignal& stop, ForecastWorkspace& workspace,
                                         MethodFit& out);
@@ -143,21 +147,25 @@ class ForecastWorkspace {
 [[nodiscard]] double interval_degrees_of_freedom(const MethodFit& fit) noexcept;
 
 // New observations behind the series' end move the state without refitting; x beside them, as in
-// SeriesData. False when the method has no such thing or the values allow none: refit.
+// SeriesData. False, and the fit as it was, when the method has no such thing (window averages,
+// adida, imapa) or the values allow none: refit. naive, seasonal_naive, mean and drift are then what
+// a refit is; theta's line goes on with the values; seasonal figures (naive2, theta, mstl) stay.
 [[nodiscard]] bool update_method(MethodFit& fit, std::span<const double> y,
                                  std::span<const double> x);
 
-// Names and values a user reads: parameters, orders, states. `kind`: "parameter", "state",
-// "seasonal". season: 1 .. m for a seasonal state, else 0.
+// Names and values a user reads. `kind`: "parameter", "order", "state", "seasonal".
 struct FitTerm {
     const char* kind;
     const char* name;
-    int index;  // of ar1, s3, ..; 0: a term of its own
+    // Of ar1, xreg2, ..; seasonal: the step ahead, 1 .. m, whose season it is; imapa: the aggregation;
+    // 0: a term of its own.
+    int index;
     double estimate;
     double std_error;  // NaN: none
 };
 void list_terms(const MethodFit& fit, std::vector<FitTerm>& out);
-// "ETS(M,Ad,M)", "ARIMA(0,1,1)(0,1,1)[12]", or the method's name.
+// "ETS(M,Ad,M)", "ARIMA(0,1,1)(0,1,1)[12] with drift", "MSTL(24,168) + ETS(A,N,N)", or the method's
+// name.
 [[nodiscard]] std::string fit_label(const MethodFit& fit);
 
 }  // namespace many::core
