@@ -7,10 +7,10 @@
 //   0      4    magic "MMFM"
 //   4      2    format version (1)
 //   6      1    method asked for (ForecastMethod)
-//   7      1    flags (see forecast_model.cpp)
+//   7      1    flags: 1 rounded, 2 regressors of the calendar
 //   8      4    total bytes
 //   12     4    CRC-32C of all bytes with this field as 0
-//   16     ...  sections, see forecast_model.cpp
+//   16     ...  sections (forecast_codec.cpp): the model, its members, metrics, scores, residuals
 #pragma once
 
 #include <cstddef>
@@ -27,8 +27,16 @@ namespace many::core {
 // How the fits of an ensemble become one forecast.
 enum class Combination : std::uint8_t { single, median, mean, weighted };
 
-// analytic: of the model's variance (NaN where it has none). bootstrap: paths drawn from the
-// one-step residuals. conformal: quantiles of the absolute errors of the backtest, by step.
+// analytic: of the model's variance (NaN where it has none); of an ensemble: the combination of its
+// members' interval ends, of those that have one (the errors of forecasts of one series go together, so that no
+// variance of the combination follows from the members').
+// bootstrap: quantiles of paths, which the models' recursions make of their one-step errors, drawn
+// with replacement (of an ensemble: of the same times for all members, and combined). Analytic where
+// a member has no recursion (adida, imapa).
+// conformal: forecast -/+ the quantile of the backtest's absolute errors at this step, the
+// ceil((n + 1) level)-th of n (Vovk, Gammerman & Shafer 2005). Where n is too small for that, of the
+// errors of all steps, each in units of its step's mean, times that mean. None where these are too few as
+// well. Beyond conformal_steps: that of the last step times sqrt(h / conformal_steps).
 enum class IntervalMethod : std::uint8_t { none, analytic, bootstrap, conformal };
 
 // Of the errors of one split (train: one-step errors of the final fit; holdout; cv: the backtest) at
@@ -69,7 +77,8 @@ struct ForecastModel {
     // conformal: per step 1 .. conformal_steps, n_scores sorted absolute errors (step-major).
     int conformal_steps = 0, n_scores = 0;
     std::vector<double> scores;
-    // bootstrap: centred one-step residuals, and the seed of the paths.
+    // bootstrap: centred one-step errors of each member in the units its recursion takes them
+    // (member-major, as many of each: set_residuals()), and the seed of the paths.
     std::vector<double> residuals;
     std::uint64_t seed = 0;
 
@@ -89,6 +98,7 @@ enum ForecastFlag : std::uint8_t {
     kForecastExplosive = 2,   // more than kExplosive ranges of the series away from it
     kForecastNoInterval = 4,  // the method has none (or none at this step)
     kForecastNotFinite = 8,   // no forecast
+    kForecastPartial = 16,    // an ensemble without the members whose forecast is not finite
 };
 constexpr double kExplosive = 10;
 
@@ -99,9 +109,20 @@ struct ForecastSteps {
     std::span<std::uint8_t> flags;   // h
 };
 
+// Fills model.residuals from the series that the members were fitted to (x as the fits had it);
+// leaves none where a member has no recursion for paths. At most the last kMaxResiduals of each.
+constexpr std::size_t kMaxResiduals = 500;
+void set_residuals(ForecastModel& model, const SeriesData& series);
+
 // Forecasts h = out.mean.size() steps behind the series' end, with central intervals of the levels
-// (0 < level < 1). future: h x n_features, column-major. Deterministic. Cost: of the members; with
-// bootstrap 1,000 paths.
+// (0 < level < 1, or Error{invalid_argument}). future: h x n_features, column-major; of the user's
+// features (those of the calendar are added here). Deterministic. Cost: of the members; with
+// bootstrap 1,000 paths (fewer beyond 2,000 steps).
+// In this order: members combined; flags; rounded (mean to the nearest, interval ends outward); cut
+// at the bounds (rounded models: at the whole numbers inside them). So lower <= mean <= upper, and
+// nothing is outside the bounds. kForecastBounded is about the mean alone. An interval that is
+// infinite is none. Steps without a finite forecast are NaN and flagged; the status is ok then.
+// Status not_admissible: sizes that do not belong together, a model without members.
 [[nodiscard]] ForecastStatus forecast_model(const ForecastModel& model, const TimeZoneMap& zone,
                                             std::span<const double> future,
                                             std::span<const double> levels,
