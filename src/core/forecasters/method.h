@@ -90,9 +90,9 @@ struct MethodSpec {
 // A whole series of one group, as fits take it. x: n x n_features, column-major, beside y: the user's
 // features, then those of the calendar.
 struct SeriesData {
-    std::span<const double> y;
-    std::span<const int> season_lengths;  // ascending, > 1 each; none: not seasonal
-    std::span<const double> x;
+    std::span<const double> y = {};
+    std::span<const int> season_lengths = {};  // ascending, > 1 each; none: not seasonal
+    std::span<const double> x = {};
     int n_features = 0;
 
     [[nodiscard]] int size() const noexcept { return static_cast<int>(y.size()); }

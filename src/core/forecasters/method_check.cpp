@@ -38,7 +38,7 @@ bool sound(const SimpleFit& f) noexcept {
     if (f.method > SimpleMethod::naive2 || f.n < 1 || f.season_length < 1 || f.window < 0 ||
         f.levels.size() != static_cast<std::size_t>(f.season_length) ||
         (!seasonal && f.season_length != 1) || !all_finite(f.levels) || !finite(f.slope) ||
-        !within(f.degrees_of_freedom, 0, f.n)) {
+        (f.degrees_of_freedom != 0 && !within(f.degrees_of_freedom, 1, f.n))) {
         return false;
     }
     if (f.method == SimpleMethod::drift ? f.n < 2 : f.slope != 0) return false;
@@ -60,8 +60,7 @@ bool sound(const EtsFit& f) noexcept {
         form.season > EtsSeason::multiplicative || f.n < 1) {
         return false;
     }
-    if (form.has_season() ? !within(f.season_length, 2, kLongestEtsSeason)
-                          : f.season_length != 1) {
+    if (form.has_season() ? !within(f.season_length, 2, kLongestEtsSeason) : f.season_length != 1) {
         return false;
     }
     const EtsParameters& p = f.parameters;
@@ -74,8 +73,8 @@ bool sound(const ThetaFit& f) noexcept {
     if (f.kind > ThetaKind::dynamic_optimised || f.n < 1 || f.season_length < 1) return false;
     const std::size_t m = static_cast<std::size_t>(f.season_length);
     if (m == 1 ? !f.seasonal.empty() : f.seasonal.size() != m) return false;
-    if (!f.additive_season && std::any_of(f.seasonal.begin(), f.seasonal.end(),
-                                          [](double v) { return !(v > 0); })) {
+    if (!f.additive_season &&
+        std::any_of(f.seasonal.begin(), f.seasonal.end(), [](double v) { return !(v > 0); })) {
         return false;
     }
     const double numbers[] = {f.level, f.initial_level, f.intercept, f.slope, f.mean};
@@ -85,15 +84,15 @@ bool sound(const ThetaFit& f) noexcept {
 
 bool sound(const ArimaFit& f) noexcept {
     const ArimaOrder& o = f.order;
-    if (!o.valid() || f.n < 1 || f.n_used < 1 || f.n_regressors < 0 ||
-        f.n_regressors > (1 << 20)) {
+    if (!o.valid() || f.n < 1 || f.n_used < 1 || f.n_regressors < 0 || f.n_regressors > (1 << 20)) {
         return false;
     }
     const auto size = [](int i) { return static_cast<std::size_t>(i); };
     const std::size_t k = size(o.n_arma()) + (f.has_constant ? 1 : 0) + size(f.n_regressors);
     const std::size_t r = size(std::max(o.n_ar(), o.n_ma() + 1));
-    if (f.coefficients.size() != k || f.std_errors.size() != k || f.last.size() != size(o.n_lost()) ||
-        f.state.size() != r || (!f.covariance.empty() && f.covariance.size() != r * r)) {
+    if (f.coefficients.size() != k || f.std_errors.size() != k ||
+        f.last.size() != size(o.n_lost()) || f.state.size() != r ||
+        (!f.covariance.empty() && f.covariance.size() != r * r)) {
         return false;
     }
     const std::span<const double> all = f.coefficients;
