@@ -293,7 +293,7 @@ void read(Reader& r, MstlFit& f) {
     read(r, f.summary);
 }
 
-Payload payload_of(const AnyFit& fit) noexcept {
+Payload payload_of(const AnyFit& fit) {
     struct Kind {
         Payload operator()(const SimpleFit&) const { return Payload::simple; }
         Payload operator()(const EtsFit&) const { return Payload::ets; }

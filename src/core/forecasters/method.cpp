@@ -12,38 +12,38 @@ namespace many::core {
 namespace {
 
 struct MethodEntry {
-    ForecastMethod method;
     const char* name;
+    ForecastMethod method;
     bool seasonal;
 };
 
 constexpr MethodEntry kMethods[] = {
-    {ForecastMethod::naive, "naive", false},
-    {ForecastMethod::seasonal_naive, "seasonal_naive", true},
-    {ForecastMethod::mean, "mean", false},
-    {ForecastMethod::drift, "drift", false},
-    {ForecastMethod::window_average, "window_average", false},
-    {ForecastMethod::seasonal_window_average, "seasonal_window_average", true},
-    {ForecastMethod::naive2, "naive2", true},
-    {ForecastMethod::ses, "ses", false},
-    {ForecastMethod::holt, "holt", false},
-    {ForecastMethod::damped_holt, "damped_holt", false},
-    {ForecastMethod::holt_winters, "holt_winters", true},
-    {ForecastMethod::ets, "ets", true},
-    {ForecastMethod::theta, "theta", true},
-    {ForecastMethod::optimised_theta, "optimised_theta", true},
-    {ForecastMethod::dynamic_theta, "dynamic_theta", true},
-    {ForecastMethod::arima, "arima", true},
-    {ForecastMethod::croston, "croston", false},
-    {ForecastMethod::sba, "sba", false},
-    {ForecastMethod::tsb, "tsb", false},
-    {ForecastMethod::adida, "adida", false},
-    {ForecastMethod::imapa, "imapa", false},
-    {ForecastMethod::mstl, "mstl", true},
-    {ForecastMethod::ces, "ces", true},
-    {ForecastMethod::autoregression, "autoregression", true},
-    {ForecastMethod::auto_forecast, "auto_forecast", true},
-    {ForecastMethod::ensemble, "ensemble", true},
+    {"naive", ForecastMethod::naive, false},
+    {"seasonal_naive", ForecastMethod::seasonal_naive, true},
+    {"mean", ForecastMethod::mean, false},
+    {"drift", ForecastMethod::drift, false},
+    {"window_average", ForecastMethod::window_average, false},
+    {"seasonal_window_average", ForecastMethod::seasonal_window_average, true},
+    {"naive2", ForecastMethod::naive2, true},
+    {"ses", ForecastMethod::ses, false},
+    {"holt", ForecastMethod::holt, false},
+    {"damped_holt", ForecastMethod::damped_holt, false},
+    {"holt_winters", ForecastMethod::holt_winters, true},
+    {"ets", ForecastMethod::ets, true},
+    {"theta", ForecastMethod::theta, true},
+    {"optimised_theta", ForecastMethod::optimised_theta, true},
+    {"dynamic_theta", ForecastMethod::dynamic_theta, true},
+    {"arima", ForecastMethod::arima, true},
+    {"croston", ForecastMethod::croston, false},
+    {"sba", ForecastMethod::sba, false},
+    {"tsb", ForecastMethod::tsb, false},
+    {"adida", ForecastMethod::adida, false},
+    {"imapa", ForecastMethod::imapa, false},
+    {"mstl", ForecastMethod::mstl, true},
+    {"ces", ForecastMethod::ces, true},
+    {"autoregression", ForecastMethod::autoregression, true},
+    {"auto_forecast", ForecastMethod::auto_forecast, true},
+    {"ensemble", ForecastMethod::ensemble, true},
 };
 
 const MethodEntry* find_method(ForecastMethod method) noexcept {
@@ -271,6 +271,7 @@ bool method_is_seasonal(ForecastMethod method) noexcept {
     return entry != nullptr && entry->seasonal;
 }
 
+// NOLINTNEXTLINE(bugprone-exception-escape): never without a value
 const FitSummary& MethodFit::summary() const noexcept {
     return *std::visit([](const auto& f) { return &f.summary; }, fit);
 }

@@ -203,6 +203,7 @@ bool belongs(const MethodFit& f) noexcept {
 
 }  // namespace
 
+// NOLINTNEXTLINE(bugprone-exception-escape): never without a value
 const char* fit_defect(const MethodFit& fit) noexcept {
     if (!belongs(fit)) return "a fit is not of its method";
     if (!sound(fit.summary())) return "the summary of a fit is out of range";

@@ -59,7 +59,7 @@ struct OneStep {
     // joins
 };
 
-bool matches(const MethodFit& fit, const SeriesData& series) noexcept {
+bool matches(const MethodFit& fit, const SeriesData& series) {
     const int n = series.size();
     return std::visit(
         [n](const auto& f) {
