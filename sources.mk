@@ -1,15 +1,178 @@
-# The one list of sources; CMakeLists.txt and Makefile.pgxs both read it (name = space-separated, one logical line).
-CORE_SOURCES = src/core/codec/crc32c.cpp src/core/codec/linear_model.cpp src/core/codec/model_audit.cpp src/core/learners/cross_validation.cpp src/core/learners/group_rows.cpp src/core/learners/group_trainer.cpp src/core/learners/inference.cpp src/core/learners/linear.cpp src/core/learners/linear_active.cpp src/core/learners/linear_path.cpp src/core/learners/row_design.cpp src/core/numeric/cholesky.cpp src/core/numeric/condition.cpp src/core/numeric/gram.cpp src/core/numeric/least_squares_search.cpp src/core/numeric/moments.cpp src/core/selection/comparison.cpp src/core/selection/metrics.cpp src/core/selection/moment_metrics.cpp src/core/selection/stability.cpp \
-  src/core/forecasters/arima.cpp src/core/forecasters/arima_estimator.cpp src/core/forecasters/arma_filter.cpp src/core/forecasters/arma_polynomials.cpp src/core/forecasters/auto_arima.cpp src/core/forecasters/ets.cpp src/core/forecasters/ets_fit.cpp src/core/forecasters/ets_forecast.cpp src/core/forecasters/ets_kernel.cpp src/core/forecasters/ets_optimiser.cpp src/core/forecasters/ets_region.cpp src/core/forecasters/ets_start.cpp src/core/forecasters/intermittent.cpp src/core/forecasters/intervals.cpp src/core/forecasters/seasonality.cpp src/core/forecasters/simple.cpp src/core/forecasters/stl.cpp src/core/forecasters/theta.cpp src/core/forecasters/unit_roots.cpp
-MODULE_SOURCES = src/registry/retention.cpp src/serving/sql_text.cpp src/serving/model_sql.cpp src/serving/model_set_sql.cpp src/transfer/export_format.cpp src/transfer/export_models.cpp src/transfer/import_header.cpp src/transfer/import_models.cpp src/transfer/import_record.cpp src/transfer/row_batches.cpp src/transfer/version_store.cpp src/pg/module.cpp src/pg/settings.cpp src/pg/session_settings.cpp src/pg/source.cpp src/pg/learner_options.cpp src/pg/feature_reader.cpp src/pg/resources.cpp src/pg/worker_cpu.cpp src/pg/read_query.cpp src/pg/number_of.cpp src/wall/wall.cpp \
-  src/registry/registry.cpp src/registry/production.cpp src/registry/key_text.cpp src/registry/access.cpp src/registry/key_filter.cpp src/registry/grants.cpp src/registry/pipeline.cpp src/registry/notify.cpp src/registry/drift_threshold.cpp \
-  src/engine/key_image.cpp src/engine/group_table.cpp src/engine/exchange.cpp src/engine/levels.cpp src/engine/progress.cpp src/engine/sink.cpp src/engine/sink_batch.cpp src/engine/wide_rows.cpp \
-  src/engine/fit_session.cpp src/engine/incumbent.cpp src/engine/bucket_read.cpp src/engine/fit_phase.cpp src/engine/fit_processes.cpp src/engine/train_options.cpp src/engine/train_spec.cpp src/engine/collect.cpp src/engine/set_view.cpp \
-  src/engine/drop.cpp src/engine/run_resources.cpp src/engine/estimate.cpp src/engine/plan_report.cpp src/engine/train.cpp \
-  src/engine/run_lock.cpp src/engine/background_store.cpp src/engine/background.cpp src/engine/background_train.cpp src/engine/run_control.cpp src/engine/base_rows.cpp src/engine/fingerprint.cpp src/engine/carry.cpp src/engine/refresh.cpp src/engine/append.cpp src/engine/rescan.cpp \
-  src/promotion/rule_parse.cpp src/promotion/rule.cpp src/promotion/repository.cpp src/promotion/contest.cpp src/promotion/candidates.cpp src/promotion/promote.cpp src/promotion/rollback.cpp src/promotion/prune.cpp \
-  src/serving/model_value.cpp src/serving/model_type.cpp src/serving/model_coefficients.cpp src/serving/fit_aggregate.cpp src/serving/predict_model.cpp src/serving/model_table.cpp src/serving/score_row.cpp \
-  src/serving/score_models.cpp src/serving/score_query.cpp src/serving/score_table.cpp src/serving/score_receiver.cpp src/serving/score_many_models.cpp src/serving/model_cache.cpp src/serving/predict_set.cpp \
-  src/serving/accuracy.cpp src/serving/feature_shift.cpp src/serving/evaluate_query.cpp src/serving/evaluate_store.cpp src/serving/evaluate_many_models.cpp \
-  src/serving/shared_cache.cpp src/serving/stored_model.cpp src/serving/cached_set.cpp src/serving/predict_many.cpp src/serving/score_reason.cpp
-SQL_SOURCES = sql/00_types.sql sql/10_model_type.sql sql/20_registry.sql sql/25_access.sql sql/27_production.sql sql/30_train.sql sql/40_views.sql sql/50_scoring.sql sql/55_promotion.sql sql/57_serving.sql sql/60_fit.sql sql/65_background.sql sql/66_refresh.sql sql/70_transfer.sql sql/75_retention.sql sql/80_evaluation.sql sql/85_statistics.sql sql/90_pipeline.sql
+# The one list of sources; CMakeLists.txt and Makefile.pgxs both read it (name = space-separated, one logical line; a file a line, so that changes merge).
+CORE_SOURCES = \
+    src/core/codec/crc32c.cpp \
+    src/core/codec/linear_model.cpp \
+    src/core/codec/model_audit.cpp \
+    src/core/learners/cross_validation.cpp \
+    src/core/learners/group_rows.cpp \
+    src/core/learners/group_trainer.cpp \
+    src/core/learners/inference.cpp \
+    src/core/learners/linear.cpp \
+    src/core/learners/linear_active.cpp \
+    src/core/learners/linear_path.cpp \
+    src/core/learners/row_design.cpp \
+    src/core/numeric/cholesky.cpp \
+    src/core/numeric/condition.cpp \
+    src/core/numeric/gram.cpp \
+    src/core/numeric/least_squares_search.cpp \
+    src/core/numeric/moments.cpp \
+    src/core/selection/comparison.cpp \
+    src/core/selection/metrics.cpp \
+    src/core/selection/moment_metrics.cpp \
+    src/core/selection/stability.cpp \
+    src/core/forecasters/arima.cpp \
+    src/core/forecasters/arima_estimator.cpp \
+    src/core/forecasters/arma_filter.cpp \
+    src/core/forecasters/arma_polynomials.cpp \
+    src/core/forecasters/auto_arima.cpp \
+    src/core/forecasters/ets.cpp \
+    src/core/forecasters/ets_fit.cpp \
+    src/core/forecasters/ets_forecast.cpp \
+    src/core/forecasters/ets_kernel.cpp \
+    src/core/forecasters/ets_optimiser.cpp \
+    src/core/forecasters/ets_region.cpp \
+    src/core/forecasters/ets_start.cpp \
+    src/core/forecasters/intermittent.cpp \
+    src/core/forecasters/intervals.cpp \
+    src/core/forecasters/seasonality.cpp \
+    src/core/forecasters/simple.cpp \
+    src/core/forecasters/stl.cpp \
+    src/core/forecasters/theta.cpp \
+    src/core/forecasters/unit_roots.cpp \
+    src/core/forecasters/calendar.cpp \
+    src/core/forecasters/grid_inference.cpp \
+    src/core/forecasters/series_builder.cpp \
+    src/core/forecasters/time_grid.cpp \
+    src/core/forecasters/method.cpp \
+    src/core/forecasters/method_check.cpp \
+    src/core/forecasters/method_terms.cpp \
+    src/core/forecasters/mstl_fit.cpp \
+    src/core/learners/forecast_append.cpp \
+    src/core/learners/forecast_backtest.cpp \
+    src/core/learners/forecast_fit.cpp \
+    src/core/learners/forecast_messages.cpp \
+    src/core/learners/forecast_trainer.cpp \
+    src/core/selection/forecast_metrics.cpp \
+    src/core/forecasters/forecast_bootstrap.cpp \
+    src/core/forecasters/forecast_check.cpp \
+    src/core/forecasters/forecast_codec.cpp \
+    src/core/forecasters/forecast_model.cpp \
+    src/core/forecasters/method_paths.cpp \
+    src/core/forecasters/autoregression.cpp \
+    src/core/forecasters/triangular_regression.cpp
+MODULE_SOURCES = \
+    src/registry/retention.cpp \
+    src/serving/sql_text.cpp \
+    src/serving/model_sql.cpp \
+    src/serving/model_set_sql.cpp \
+    src/transfer/export_format.cpp \
+    src/transfer/export_models.cpp \
+    src/transfer/import_header.cpp \
+    src/transfer/import_models.cpp \
+    src/transfer/import_record.cpp \
+    src/transfer/row_batches.cpp \
+    src/transfer/version_store.cpp \
+    src/pg/module.cpp \
+    src/pg/settings.cpp \
+    src/pg/session_settings.cpp \
+    src/pg/source.cpp \
+    src/pg/learner_options.cpp \
+    src/pg/feature_reader.cpp \
+    src/pg/resources.cpp \
+    src/pg/worker_cpu.cpp \
+    src/pg/read_query.cpp \
+    src/pg/number_of.cpp \
+    src/wall/wall.cpp \
+    src/registry/registry.cpp \
+    src/registry/production.cpp \
+    src/registry/key_text.cpp \
+    src/registry/access.cpp \
+    src/registry/key_filter.cpp \
+    src/registry/grants.cpp \
+    src/registry/pipeline.cpp \
+    src/registry/notify.cpp \
+    src/registry/drift_threshold.cpp \
+    src/engine/key_image.cpp \
+    src/engine/group_table.cpp \
+    src/engine/exchange.cpp \
+    src/engine/levels.cpp \
+    src/engine/progress.cpp \
+    src/engine/sink.cpp \
+    src/engine/sink_batch.cpp \
+    src/engine/wide_rows.cpp \
+    src/engine/fit_session.cpp \
+    src/engine/incumbent.cpp \
+    src/engine/bucket_read.cpp \
+    src/engine/fit_phase.cpp \
+    src/engine/fit_processes.cpp \
+    src/engine/train_options.cpp \
+    src/engine/train_spec.cpp \
+    src/engine/collect.cpp \
+    src/engine/set_view.cpp \
+    src/engine/drop.cpp \
+    src/engine/run_resources.cpp \
+    src/engine/estimate.cpp \
+    src/engine/plan_report.cpp \
+    src/engine/train.cpp \
+    src/engine/run_lock.cpp \
+    src/engine/background_store.cpp \
+    src/engine/background.cpp \
+    src/engine/background_train.cpp \
+    src/engine/run_control.cpp \
+    src/engine/base_rows.cpp \
+    src/engine/fingerprint.cpp \
+    src/engine/carry.cpp \
+    src/engine/refresh.cpp \
+    src/engine/append.cpp \
+    src/engine/rescan.cpp \
+    src/promotion/rule_parse.cpp \
+    src/promotion/rule.cpp \
+    src/promotion/repository.cpp \
+    src/promotion/contest.cpp \
+    src/promotion/candidates.cpp \
+    src/promotion/promote.cpp \
+    src/promotion/rollback.cpp \
+    src/promotion/prune.cpp \
+    src/serving/model_value.cpp \
+    src/serving/model_type.cpp \
+    src/serving/model_coefficients.cpp \
+    src/serving/fit_aggregate.cpp \
+    src/serving/predict_model.cpp \
+    src/serving/model_table.cpp \
+    src/serving/score_row.cpp \
+    src/serving/score_models.cpp \
+    src/serving/score_query.cpp \
+    src/serving/score_table.cpp \
+    src/serving/score_receiver.cpp \
+    src/serving/score_many_models.cpp \
+    src/serving/model_cache.cpp \
+    src/serving/predict_set.cpp \
+    src/serving/accuracy.cpp \
+    src/serving/feature_shift.cpp \
+    src/serving/evaluate_query.cpp \
+    src/serving/evaluate_store.cpp \
+    src/serving/evaluate_many_models.cpp \
+    src/serving/shared_cache.cpp \
+    src/serving/stored_model.cpp \
+    src/serving/cached_set.cpp \
+    src/serving/predict_many.cpp \
+    src/serving/score_reason.cpp
+SQL_SOURCES = \
+    sql/00_types.sql \
+    sql/10_model_type.sql \
+    sql/20_registry.sql \
+    sql/25_access.sql \
+    sql/27_production.sql \
+    sql/30_train.sql \
+    sql/40_views.sql \
+    sql/50_scoring.sql \
+    sql/55_promotion.sql \
+    sql/57_serving.sql \
+    sql/60_fit.sql \
+    sql/65_background.sql \
+    sql/66_refresh.sql \
+    sql/70_transfer.sql \
+    sql/75_retention.sql \
+    sql/80_evaluation.sql \
+    sql/85_statistics.sql \
+    sql/90_pipeline.sql

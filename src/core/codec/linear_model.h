@@ -64,6 +64,11 @@ enum class ScoreCode : std::uint8_t {
     imputed = 4,       // feature `feature` was NULL and took the group's mean (prediction valid)
     no_model = 5,      // there is no model for the row's group (set by the caller)
     overflow = 6,      // the prediction is not finite
+    // Of forecasts.
+    without_season = 7,  // the series was too short for its season (prediction valid)
+    naive_instead = 8,   // it was too short for the method at all (prediction valid)
+    explosive = 9,       // far outside of everything that was seen (prediction valid)
+    no_future = 10,      // the features of this time are not there (feature: which, all: n)
 };
 
 struct Score {

@@ -270,6 +270,148 @@ ForecastStatus forecast_arima(const ArimaFit& fit, std::span<const double> futur
     return finite ? ForecastStatus::ok : ForecastStatus::overflow;
 }
 
+namespace {
+
+// The filter at rest or not, one value further: state and, while it is there, covariance.
+class FilterStep {
+  public:
+    explicit FilterStep(const ArimaFit& fit) : phi_(fit.state.size(), 0.0), shock_(phi_.size(), 0.0) {
+        LagPolynomial ar, ma;
+        expand(fit, ar, ma);
+        for (std::size_t k = 0; k < ar.c.size() && k < phi_.size(); ++k) phi_[k] = -ar.c[k];
+        shock_[0] = 1;
+        for (std::size_t k = 0; k < ma.c.size() && k + 1 < shock_.size(); ++k) {
+            shock_[k + 1] = ma.c[k];
+        }
+        gain_ = shock_;
+    }
+
+    // w: the differenced value.
+    void move(double w, std::vector<double>& state, std::vector<double>& covariance) {
+        const std::size_t r = phi_.size();
+        if (!covariance.empty()) condition(covariance);
+        const double v = w - state[0];
+        for (std::size_t i = 0; i < r; ++i) state[i] += gain_[i] * v;
+        const double first = state[0];
+        for (std::size_t i = 0; i < r; ++i) {
+            state[i] = phi_[i] * first + (i + 1 < r ? state[i + 1] : 0);
+        }
+    }
+
+  private:
+    // Gain of this step; the covariance becomes that of the next one, without its shock.
+    void condition(std::vector<double>& p) {
+        const std::size_t r = phi_.size();
+        for (std::size_t i = 0; i < r * r; ++i) p[i] += shock_[i / r] * shock_[i % r];
+        const double f = p[0];
+        column_.resize(r);
+        for (std::size_t i = 0; i < r; ++i) column_[i] = p[i * r];
+        for (std::size_t i = 0; i < r; ++i) gain_[i] = column_[i] / f;
+        for (std::size_t i = 0; i < r * r; ++i) p[i] -= column_[i / r] * gain_[i % r];
+        const auto at_or_0 = [&p, r](std::size_t i, std::size_t j) {
+            return i < r && j < r ? p[i * r + j] : 0.0;
+        };
+        const double corner = p[0];
+        for (std::size_t j = 0; j < r; ++j) column_[j] = at_or_0(0, j + 1);
+        double largest = 0;
+        // Row by row: what a row needs stands in itself, the next one, and the first one's copy.
+        for (std::size_t i = 0; i < r; ++i) {
+            const double below = at_or_0(i + 1, 0);
+            for (std::size_t j = 0; j < r; ++j) {
+                p[i * r + j] = phi_[i] * phi_[j] * corner + phi_[i] * column_[j] +
+                               phi_[j] * below + at_or_0(i + 1, j + 1);
+                largest = std::fmax(largest, std::fabs(p[i * r + j]));
+            }
+        }
+        if (largest < kRest) {
+            p.clear();
+            gain_ = shock_;
+        }
+    }
+
+    static constexpr double kRest = 1e-15;  // of the shock's variance
+    std::vector<double> phi_, shock_, gain_, column_;
+};
+
+}  // namespace
+
+bool update_arima(ArimaFit& fit, std::span<const double> y, std::span<const double> x) {
+    if (fit.n_used == 0 || fit.state.empty() || x.size() != y.size() * at(fit.n_regressors)) {
+        return false;
+    }
+    FilterStep step(fit);
+    const std::vector<double> undo = difference_coefficients(fit.order);
+    std::vector<double> eta = fit.last, state = fit.state, covariance = fit.covariance;
+    for (std::size_t t = 0; t < y.size(); ++t) {
+        const double value = y[t] - level_at(fit, x, t, y.size());
+        double w = value;
+        for (std::size_t k = 0; k < undo.size(); ++k) w -= undo[k] * eta[eta.size() - 1 - k];
+        if (!std::isfinite(w)) return false;
+        eta.push_back(value);
+        step.move(w, state, covariance);
+        if (!std::isfinite(state[0])) return false;
+    }
+    fit.last.assign(eta.end() - static_cast<std::ptrdiff_t>(fit.last.size()), eta.end());
+    fit.state = std::move(state);
+    fit.covariance = std::move(covariance);
+    fit.n += static_cast<int>(y.size());
+    fit.n_used += static_cast<int>(y.size());
+    return true;
+}
+
+bool arima_one_step(const ArimaFit& fit, std::span<const double> y, std::span<const double> x,
+                    std::span<double> fitted) {
+    const std::size_t n = y.size(), lost = at(fit.order.n_lost());
+    std::fill(fitted.begin(), fitted.end(), FitSummary::kNone);
+    if (n <= lost || x.size() != n * at(fit.n_regressors)) return false;
+    // level_at() counts from behind the fit's series.
+    ArimaFit from_start;
+    from_start.order = fit.order;
+    from_start.has_constant = fit.has_constant;
+    from_start.n_regressors = fit.n_regressors;
+    from_start.coefficients = fit.coefficients;
+    std::vector<double> eta(n);
+    double largest = 0;
+    for (std::size_t t = 0; t < n; ++t) {
+        eta[t] = y[t] - level_at(from_start, x, t, n);
+        if (!std::isfinite(eta[t])) return false;
+        largest = std::fmax(largest, std::fabs(eta[t]));
+    }
+    int exponent = 0;
+    (void)std::frexp(largest, &exponent);
+    for (double& v : eta) v = std::ldexp(v, -exponent);
+    const std::vector<double> w = difference(eta, fit.order);
+    ArmaFilter filter;
+    filter.set_series(w.data(), static_cast<int>(w.size()), 1);
+    filter.set_order(fit.order);
+    filter.set_coefficients(fit.coefficients.data());
+    if (!filter.exact()) return false;
+    const double* u = filter.standardized(0);
+    for (std::size_t t = lost; t < n; ++t) fitted[t] = y[t] - std::ldexp(u[t - lost], exponent);
+    return true;
+}
+
+LinearRecursion arima_recursion(const ArimaFit& fit) {
+    LagPolynomial ar, ma;
+    expand(fit, ar, ma);
+    const std::vector<double> undo = difference_coefficients(fit.order);
+    // (1 + sum ar_k B^k)(1 - sum undo_k B^k)
+    std::vector<double> whole(1 + ar.c.size() + undo.size(), 0.0);
+    for (std::size_t i = 0; i <= ar.c.size(); ++i) {
+        const double a = i == 0 ? 1 : ar.c[i - 1];
+        whole[i] += a;
+        for (std::size_t k = 0; k < undo.size() && a != 0; ++k) whole[i + k + 1] -= a * undo[k];
+    }
+    LinearRecursion out;
+    for (std::size_t k = 1; k < whole.size(); ++k) {
+        if (whole[k] != 0) out.ar.push_back({k, -whole[k]});
+    }
+    for (std::size_t k = 0; k < ma.c.size(); ++k) {
+        if (ma.c[k] != 0) out.ma.push_back({k + 1, ma.c[k]});
+    }
+    return out;
+}
+
 std::vector<std::string> coefficient_names(const ArimaFit& fit) {
     std::vector<std::string> names;
     const auto add = [&names](const char* name, int count) {

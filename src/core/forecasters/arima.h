@@ -70,6 +70,29 @@ struct ArimaFit {
 [[nodiscard]] ForecastStatus forecast_arima(const ArimaFit& fit, std::span<const double> future,
                                             const ForecastOut& out);
 
+// New observations move the filter's state; the coefficients stay. x: of the new observations,
+// column-major, n_regressors columns. False, and the fit as it was, where something is not finite.
+// Cost O(r) for each, r states; O(r^2) while the filter is not steady.
+[[nodiscard]] bool update_arima(ArimaFit& fit, std::span<const double> y,
+                                std::span<const double> x);
+
+// One-step forecasts of the series of the fit: y less the standardised innovations (in units of the
+// variance of the steady filter, as R's residuals); NaN for the values lost by differencing. False
+// where the filter is not defined.
+[[nodiscard]] bool arima_one_step(const ArimaFit& fit, std::span<const double> y,
+                                  std::span<const double> x, std::span<double> fitted);
+
+// The series as a recursion in its deviations u from what is expected, with the errors e to come:
+// u_t = e_t + sum ma_k e_(t-k) + sum ar_k u_(t-k), over lags k; those of 0 are left out.
+struct LinearRecursion {
+    struct Term {
+        std::size_t lag = 1;
+        double weight = 0;
+    };
+    std::vector<Term> ar, ma;
+};
+[[nodiscard]] LinearRecursion arima_recursion(const ArimaFit& fit);
+
 // Names of the coefficients as R has them: ar1, ma1, sar1, sma1, intercept or drift, xreg1.
 [[nodiscard]] std::vector<std::string> coefficient_names(const ArimaFit& fit);
 

@@ -172,4 +172,8 @@ struct EtsSums {
 [[nodiscard]] ForecastStatus simulate_ets(const EtsFit& fit, int horizon, int n_paths,
                                           std::uint64_t seed, std::span<double> paths);
 
+// One path from given errors (relative ones, where the form has them); season: scratch.
+void ets_path(const EtsFit& fit, std::span<const double> errors, std::vector<double>& season,
+              std::span<double> path);
+
 }  // namespace many::core

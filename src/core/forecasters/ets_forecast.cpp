@@ -157,9 +157,9 @@ class Gaussian {
 
 constexpr double kSmallest = 1e-300;
 
-// One path; gaussian = nullptr: errors of 0.
+// One path; errors empty: of 0.
 template <EtsTrendKind T, EtsSeason S>
-void run_path(const EtsFit& fit, Gaussian* gaussian, std::vector<double>& season,
+void run_path(const EtsFit& fit, std::span<const double> errors, std::vector<double>& season,
               std::span<double> out) {
     constexpr bool kRatioTrend =
         T == EtsTrendKind::multiplicative || T == EtsTrendKind::multiplicative_damped;
@@ -167,16 +167,16 @@ void run_path(const EtsFit& fit, Gaussian* gaussian, std::vector<double>& season
     const double beta = T == EtsTrendKind::none ? 0 : p.beta, phi = fit.form.damped() ? p.phi : 1,
                  gamma = S == EtsSeason::none ? 0 : p.gamma;
     const bool relative = fit.form.error == EtsError::multiplicative;
-    const double sigma = gaussian == nullptr ? 0 : std::sqrt(fit.summary.sigma2);
     double l = fit.last.level, b = fit.last.trend, none = 0;
     season = fit.last.seasonal;
     std::size_t j = 0;
-    for (double& y : out) {
+    for (std::size_t i = 0; i < out.size(); ++i) {
         double& s = S == EtsSeason::none ? none : season[j];
-        EtsPrediction at = predict_step<T, S>(l, b, s, phi);
-        const double e = gaussian == nullptr ? 0 : sigma * (*gaussian)();
+        const EtsPrediction at = predict_step<T, S>(l, b, s, phi);
+        const double e = errors.empty() ? 0 : errors[i];
+        double& y = out[i];
         y = relative ? at.mu * (1 + e) : at.mu + e;
-        if (gaussian != nullptr) {
+        if (!errors.empty()) {
             if (fit.form.needs_positive() && !(y > kSmallest)) y = kSmallest;
             update_step<T, S>(at, y, p.alpha, beta, gamma, l, b, s);
             if constexpr (S == EtsSeason::multiplicative) {
@@ -195,17 +195,17 @@ void run_path(const EtsFit& fit, Gaussian* gaussian, std::vector<double>& season
     }
 }
 
-void run(const EtsFit& fit, Gaussian* gaussian, std::vector<double>& season,
+void run(const EtsFit& fit, std::span<const double> errors, std::vector<double>& season,
          std::span<double> out) {
     with_shape(fit.form,
-               [&]<EtsTrendKind T, EtsSeason S>() { run_path<T, S>(fit, gaussian, season, out); });
+               [&]<EtsTrendKind T, EtsSeason S>() { run_path<T, S>(fit, errors, season, out); });
 }
 
 }  // namespace
 
 ForecastStatus point_forecast_ets(const EtsFit& fit, std::span<double> mean) {
     std::vector<double> season;
-    run(fit, nullptr, season, mean);
+    run(fit, {}, season, mean);
     return all_finite(mean) ? ForecastStatus::ok : ForecastStatus::overflow;
 }
 
@@ -232,12 +232,19 @@ ForecastStatus forecast_ets(const EtsFit& fit, const ForecastOut& out) {
 ForecastStatus simulate_ets(const EtsFit& fit, int horizon, int n_paths, std::uint64_t seed,
                             std::span<double> paths) {
     Gaussian gaussian(seed);
-    std::vector<double> season;
     const std::size_t width = static_cast<std::size_t>(horizon);
+    const double sigma = std::sqrt(fit.summary.sigma2);
+    std::vector<double> season, errors(width);
     for (std::size_t i = 0; i < static_cast<std::size_t>(n_paths); ++i) {
-        run(fit, &gaussian, season, paths.subspan(i * width, width));
+        for (double& e : errors) e = sigma * gaussian();
+        run(fit, errors, season, paths.subspan(i * width, width));
     }
     return all_finite(paths) ? ForecastStatus::ok : ForecastStatus::overflow;
+}
+
+void ets_path(const EtsFit& fit, std::span<const double> errors, std::vector<double>& season,
+              std::span<double> path) {
+    run(fit, errors, season, path);
 }
 
 }  // namespace many::core

@@ -350,4 +350,62 @@ ForecastStatus forecast_intermittent(const IntermittentFit& fit, const ForecastO
     return fit.summary.status;
 }
 
+namespace {
+
+bool is_recursive(IntermittentMethod method) noexcept {
+    return method == IntermittentMethod::croston || method == IntermittentMethod::sba ||
+           method == IntermittentMethod::tsb;
+}
+
+}  // namespace
+
+bool update_intermittent(IntermittentFit& fit, std::span<const double> y) {
+    if (!is_recursive(fit.method)) return false;
+    const bool none = fit.levels.empty();
+    for (const double v : y) {
+        if (!std::isfinite(v) || v < 0 || (none && v > 0)) return false;
+    }
+    if (!none) {
+        IntermittentLevel& level = fit.levels.front();
+        const bool tsb = fit.method == IntermittentMethod::tsb;
+        Recursion model{fit.method, level.alpha, level.beta, level.size, level.interval};
+        if (tsb) model.interval = 1 / level.interval;
+        model.waiting = level.waiting;
+        model.started = true;
+        model.rate = level.rate;
+        int n_demands = fit.n_demands;
+        for (const double v : y) {
+            n_demands += v > 0 ? 1 : 0;
+            model.move(v);
+        }
+        if (!std::isfinite(model.rate)) return false;
+        level.size = model.size;
+        level.interval = tsb ? 1 / model.interval : model.interval;
+        level.waiting = model.waiting;
+        level.rate = model.rate;
+        fit.rate = model.rate;
+        fit.n_demands = n_demands;
+        const int last = fit.n + static_cast<int>(y.size()) - model.waiting;
+        fit.mean_interval = static_cast<double>(last) / n_demands;
+    }
+    fit.n += static_cast<int>(y.size());
+    return true;
+}
+
+bool intermittent_one_step(const IntermittentFit& fit, std::span<const double> y,
+                           std::span<double> fitted) {
+    if (!is_recursive(fit.method)) return false;
+    Recursion model;
+    model.method = fit.method;
+    if (!fit.levels.empty()) {
+        model.alpha = fit.levels.front().alpha;
+        model.beta = fit.levels.front().beta;
+    }
+    for (std::size_t t = 0; t < y.size(); ++t) {
+        fitted[t] = model.started ? model.rate : FitSummary::kNone;
+        model.move(y[t]);
+    }
+    return true;
+}
+
 }  // namespace many::core

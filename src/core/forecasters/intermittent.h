@@ -84,4 +84,14 @@ struct IntermittentFit {
 [[nodiscard]] ForecastStatus forecast_intermittent(const IntermittentFit& fit,
                                                    const ForecastOut& out);
 
+// New observations move size, interval and rate of croston, sba and tsb. False, and the fit as it
+// was: the other methods; a value that is negative or not finite; the first demand of a series
+// (its smoothing is not known then).
+[[nodiscard]] bool update_intermittent(IntermittentFit& fit, std::span<const double> y);
+
+// The rates before each of the values of the fit's series (NaN: before the first demand). False: not
+// croston, sba or tsb.
+[[nodiscard]] bool intermittent_one_step(const IntermittentFit& fit, std::span<const double> y,
+                                         std::span<double> fitted);
+
 }  // namespace many::core

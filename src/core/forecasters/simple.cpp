@@ -196,4 +196,115 @@ ForecastStatus forecast_simple(const SimpleFit& fit, const ForecastOut& out) {
     return finite ? ForecastStatus::ok : ForecastStatus::overflow;
 }
 
+namespace {
+
+// naive, naive2 and drift: the last value, the mean of the differences and their squares (Welford).
+void move_walk(SimpleFit& fit, std::span<const double> y) {
+    const bool drift = fit.method == SimpleMethod::drift;
+    const std::size_t m = fit.levels.size();
+    const double lost = drift ? 2 : 1;
+    double squares = fit.n > lost ? fit.summary.sigma2 * (fit.n - lost) : 0;
+    double last = fit.factors.empty() ? fit.levels[0] : fit.levels[0] / fit.factors[0];
+    double n = fit.n;
+    for (std::size_t i = 0; i < y.size(); ++i, ++n) {
+        const double z = fit.factors.empty() ? y[i] : y[i] / fit.factors[i % m];
+        const double change = z - last, before = change - fit.slope;
+        if (drift) fit.slope += before / n;
+        squares += before * (change - fit.slope);
+        last = z;
+    }
+    fit.summary.sigma2 = n > lost ? squares / (n - lost) : FitSummary::kNone;
+    if (fit.factors.empty()) {
+        fit.levels[0] = last;
+        return;
+    }
+    std::rotate(fit.factors.begin(),
+                fit.factors.begin() + static_cast<std::ptrdiff_t>(y.size() % m), fit.factors.end());
+    for (std::size_t j = 0; j < m; ++j) fit.levels[j] = last * fit.factors[j];
+}
+
+void move_seasons(SimpleFit& fit, std::span<const double> y) {
+    const std::size_t m = fit.levels.size();
+    const int count = fit.n - static_cast<int>(m), more = static_cast<int>(y.size());
+    double squares = count > 0 ? fit.summary.sigma2 * count : 0;
+    for (std::size_t i = 0; i < y.size(); ++i) {
+        const double e = y[i] - fit.levels[i % m];
+        squares += e * e;
+        fit.levels[i % m] = y[i];
+    }
+    if (count + more > 0) fit.summary.sigma2 = squares / (count + more);
+    std::rotate(fit.levels.begin(), fit.levels.begin() + static_cast<std::ptrdiff_t>(y.size() % m),
+                fit.levels.end());
+}
+
+void move_mean(SimpleFit& fit, std::span<const double> y) {
+    double squares = fit.n > 1 ? fit.summary.sigma2 * (fit.n - 1) : 0, n = fit.n;
+    for (const double v : y) {
+        const double before = v - fit.levels[0];
+        fit.levels[0] += before / ++n;
+        squares += before * (v - fit.levels[0]);
+    }
+    if (n > 1) fit.summary.sigma2 = squares / (n - 1);
+    fit.degrees_of_freedom = n > 1 ? n - 1 : 0;
+}
+
+}  // namespace
+
+bool update_simple(SimpleFit& fit, std::span<const double> y) {
+    for (const double v : y) {
+        if (!std::isfinite(v)) return false;
+    }
+    SimpleFit moved = fit;
+    switch (fit.method) {
+        case SimpleMethod::naive:
+        case SimpleMethod::drift:
+        case SimpleMethod::naive2:
+            move_walk(moved, y);
+            break;
+        case SimpleMethod::seasonal_naive:
+            move_seasons(moved, y);
+            break;
+        case SimpleMethod::mean:
+            move_mean(moved, y);
+            break;
+        default:
+            return false;
+    }
+    if (!std::isfinite(moved.levels[0]) || !std::isfinite(moved.slope)) return false;
+    fit = std::move(moved);
+    fit.n += static_cast<int>(y.size());
+    return true;
+}
+
+void simple_one_step(const SimpleFit& fit, std::span<const double> y, std::span<double> fitted,
+                     std::span<double> errors) {
+    const std::size_t n = y.size(), m = fit.levels.size();
+    const bool windows = fit.method == SimpleMethod::window_average ||
+                         fit.method == SimpleMethod::seasonal_window_average;
+    const std::size_t w = static_cast<std::size_t>(std::max(fit.window, 1));
+    // The factor of the value t: factors[j] is that of the value n + j.
+    const std::size_t ahead = m - static_cast<std::size_t>(fit.n) % m;
+    const auto factor = [&](std::size_t t) {
+        return fit.factors.empty() ? 1 : fit.factors[(t + ahead) % m];
+    };
+    const std::size_t first = fit.method == SimpleMethod::mean             ? 0
+                              : windows                                    ? w * m
+                              : fit.method == SimpleMethod::seasonal_naive ? m
+                                                                           : 1;
+    for (std::size_t t = 0; t < n; ++t) {
+        if (t < first) {
+            fitted[t] = errors[t] = FitSummary::kNone;
+        } else if (fit.method == SimpleMethod::mean) {
+            fitted[t] = fit.levels[0];
+        } else if (windows) {
+            fitted[t] = mean_of(y.subspan(t - w * m, (w - 1) * m + 1), m);
+        } else if (fit.method == SimpleMethod::seasonal_naive) {
+            fitted[t] = y[t - m];
+        } else {
+            fitted[t] = y[t - 1] / factor(t - 1) * factor(t) + fit.slope;
+        }
+        if (t >= first) errors[t] = (y[t] - fitted[t]) / factor(t);
+    }
+}
+
 }  // namespace many::core

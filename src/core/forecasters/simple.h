@@ -57,4 +57,13 @@ struct SimpleFit {
 
 [[nodiscard]] ForecastStatus forecast_simple(const SimpleFit& fit, const ForecastOut& out);
 
+// New observations: what a refit would give (naive2: with the seasonal figure as it is). False, and
+// the fit as it was: the window averages, whose values are not kept; a value that is not finite.
+[[nodiscard]] bool update_simple(SimpleFit& fit, std::span<const double> y);
+
+// One-step forecasts of the fit's series, and the errors (naive2: of the adjusted series); NaN for the
+// first values. Both as long as y.
+void simple_one_step(const SimpleFit& fit, std::span<const double> y, std::span<double> fitted,
+                     std::span<double> errors);
+
 }  // namespace many::core

@@ -275,4 +275,81 @@ ForecastStatus forecast_theta(const ThetaFit& fit, const ForecastOut& out, bool 
     return finite ? ForecastStatus::ok : ForecastStatus::overflow;
 }
 
+namespace {
+
+// The seasonal figure of the value t of the series, t = 0 .. n - 1, n, ..
+double figure_at(const ThetaFit& fit, std::size_t t) noexcept {
+    const std::size_t m = fit.seasonal.size();
+    return fit.seasonal[(t + m - static_cast<std::size_t>(fit.n) % m) % m];
+}
+
+double without_season(const ThetaFit& fit, std::size_t t, double y) noexcept {
+    if (fit.seasonal.empty()) return y;
+    return fit.additive_season ? y - figure_at(fit, t) : y / figure_at(fit, t);
+}
+
+double with_season(const ThetaFit& fit, std::size_t t, double z) noexcept {
+    if (fit.seasonal.empty()) return z;
+    return fit.additive_season ? z + figure_at(fit, t) : z * figure_at(fit, t);
+}
+
+}  // namespace
+
+bool update_theta(ThetaFit& fit, std::span<const double> y) {
+    RunningLine line{fit.intercept, fit.slope, fit.mean};
+    double level = fit.level;
+    const std::size_t n = static_cast<std::size_t>(fit.n);
+    for (std::size_t i = 0; i < y.size(); ++i) {
+        const double z = without_season(fit, n + i, y[i]);
+        level += fit.alpha * (z - level);
+        line.add(static_cast<double>(n + i + 1), z);
+        if (!std::isfinite(level) || !std::isfinite(line.intercept)) return false;
+    }
+    fit.level = level;
+    fit.intercept = line.intercept;
+    fit.slope = line.slope;
+    fit.mean = line.mean;
+    if (!fit.seasonal.empty()) {
+        const auto turn = static_cast<std::ptrdiff_t>(y.size() % fit.seasonal.size());
+        std::rotate(fit.seasonal.begin(), fit.seasonal.begin() + turn, fit.seasonal.end());
+    }
+    fit.n += static_cast<int>(y.size());
+    return true;
+}
+
+void theta_one_step(const ThetaFit& fit, std::span<const double> y, std::span<double> fitted,
+                    std::span<double> errors) {
+    const bool standard = fit.kind == ThetaKind::standard,
+               dynamic = fit.kind == ThetaKind::dynamic_optimised;
+    Run run{fit.alpha, fit.omega, fit.initial_level, 1, dynamic};
+    if (!dynamic) run.line = {fit.intercept, fit.slope, fit.mean};
+    for (std::size_t t = 0; t < y.size(); ++t) {
+        const double z = without_season(fit, t, y[t]);
+        double mu = standard ? run.level + fit.slope / 2 * (1 - run.power) / fit.alpha
+                             : run.predict();
+        if (dynamic && t < 2) mu = FitSummary::kNone;
+        errors[t] = z - mu;
+        fitted[t] = with_season(fit, t, mu);
+        run.move(z);
+    }
+}
+
+void theta_path(const ThetaFit& fit, std::span<const double> errors, std::span<double> path) {
+    const bool standard = fit.kind == ThetaKind::standard;
+    const double past = (1 - std::pow(1 - fit.alpha, fit.n)) / fit.alpha;
+    Run run = run_behind(fit, 0);
+    double level = fit.level;
+    for (std::size_t i = 0; i < path.size(); ++i) {
+        double z = 0;
+        if (standard) {
+            z = level + fit.slope / 2 * (static_cast<double>(i) + past) + errors[i];
+            level += fit.alpha * errors[i];
+        } else {
+            z = run.predict() + errors[i];
+            run.move(z);
+        }
+        path[i] = with_season(fit, static_cast<std::size_t>(fit.n) + i, z);
+    }
+}
+
 }  // namespace many::core

@@ -56,4 +56,16 @@ struct ThetaFit {
 [[nodiscard]] ForecastStatus forecast_theta(const ThetaFit& fit, const ForecastOut& out,
                                             bool scaled_variance = true);
 
+// New observations move the level and the line through the series; alpha, theta and the seasonal
+// figure stay. False, and the fit as it was, where something is not finite.
+[[nodiscard]] bool update_theta(ThetaFit& fit, std::span<const double> y);
+
+// One-step forecasts of the series of the fit, and the errors of z (both as long as y; NaN where the
+// line of the dynamic form is not there yet).
+void theta_one_step(const ThetaFit& fit, std::span<const double> y, std::span<double> fitted,
+                    std::span<double> errors);
+
+// The series' continuation when the errors of z are these.
+void theta_path(const ThetaFit& fit, std::span<const double> errors, std::span<double> path);
+
 }  // namespace many::core

@@ -42,6 +42,8 @@ enum class FitStatus : std::uint8_t {
     null_value,        // a NULL where null_policy is error, or a feature that is always NULL
     not_finite_input,  // NaN or infinity in a row
     too_many_levels,   // of a categorical feature, or too many terms in all
+    irregular_series,  // of forecasters: gaps, duplicates or times off the grid that are refused
+    no_forecast,       // of forecasters: the method does not suit the values or its parameters
 };
 
 // Raised by another thread of control (a signal handler); polled at least every 10 ms of work.

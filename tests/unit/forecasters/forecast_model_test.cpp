@@ -1,0 +1,552 @@
+#include "core/forecasters/forecast_model.h"
+
+#include <gtest/gtest.h>
+
+#include <algorithm>
+#include <cstring>
+
+#include "core/error.h"
+#include "core/forecasters/intervals.h"
+#include "unit/forecasters/method_support.h"
+
+namespace many::core {
+namespace {
+
+constexpr double kNaN = FitSummary::kNone;
+const int kMonths[] = {12};
+
+// A naive forecast of this level and variance, as after n values.
+MethodFit level_fit(double level, double sigma2) {
+    SimpleFit f;
+    f.method = SimpleMethod::naive;
+    f.n = 10;
+    f.levels = {level};
+    f.summary.sigma2 = sigma2;
+    return {ForecastMethod::naive, f};
+}
+
+ForecastModel model_of(std::vector<MethodFit> members,
+                       Combination combination = Combination::single) {
+    ForecastModel m;
+    m.asked = members.size() == 1 ? members[0].method : ForecastMethod::ensemble;
+    m.members = std::move(members);
+    m.combination = combination;
+    m.grid.step.units = 1;
+    m.n = 10;
+    m.smallest = -100;
+    m.largest = 100;
+    return m;
+}
+
+struct Steps {
+    Doubles mean, lower, upper;
+    std::vector<std::uint8_t> flags;
+    ForecastStatus status = ForecastStatus::ok;
+};
+
+Steps forecast(const ForecastModel& model, std::size_t h, const Doubles& levels = {0.95},
+               const Doubles& future = {}) {
+    Steps s{Doubles(h), Doubles(h * levels.size()), Doubles(h * levels.size()),
+            std::vector<std::uint8_t>(h)};
+    s.status = forecast_model(model, {}, future, levels, {s.mean, s.lower, s.upper, s.flags});
+    return s;
+}
+
+bool same_bits(const Doubles& a, const Doubles& b) {
+    return a.size() == b.size() &&
+           (a.empty() || std::memcmp(a.data(), b.data(), a.size() * sizeof(double)) == 0);
+}
+
+const double kZ95 = 1.959963984540054;
+
+// --- Combination, intervals -----------------------------------------------------------------------
+
+TEST(ForecastModel, a_single_member_has_its_own_interval) {
+    const Steps s = forecast(model_of({level_fit(5, 4)}), 2, {0.8, 0.95});
+    EXPECT_EQ(s.status, ForecastStatus::ok);
+    EXPECT_EQ(s.mean, (Doubles{5, 5}));
+    EXPECT_NEAR(s.upper[1], 5 + kZ95 * 2, 1e-12);
+    EXPECT_NEAR(s.lower[1], 5 - kZ95 * 2, 1e-12);
+    EXPECT_NEAR(s.upper[3], 5 + kZ95 * std::sqrt(8.0), 1e-12);  // step 2
+    EXPECT_LT(s.upper[0], s.upper[1]);
+    EXPECT_EQ(s.flags, (std::vector<std::uint8_t>{0, 0}));
+}
+
+TEST(ForecastModel, members_and_their_interval_ends_are_combined) {
+    const std::vector<MethodFit> three = {level_fit(1, 1), level_fit(2, 16), level_fit(12, 4)};
+    const double ends[] = {1 - kZ95, 2 - 4 * kZ95, 12 - 2 * kZ95};
+    Steps s = forecast(model_of(three, Combination::median), 1);
+    EXPECT_EQ(s.mean[0], 2);
+    EXPECT_NEAR(s.lower[0], ends[0], 1e-12);       // -0.96 is between -5.8 and 8.1
+    EXPECT_NEAR(s.upper[0], 2 + 4 * kZ95, 1e-12);  // 9.8 is between 3.0 and 15.9
+    s = forecast(model_of(three, Combination::mean), 1);
+    EXPECT_DOUBLE_EQ(s.mean[0], 5);
+    EXPECT_NEAR(s.lower[0], (ends[0] + ends[1] + ends[2]) / 3, 1e-12);
+    ForecastModel weighted = model_of(three, Combination::weighted);
+    weighted.weights = {1, 2, 1};
+    s = forecast(weighted, 1);
+    EXPECT_DOUBLE_EQ(s.mean[0], (1 + 2 * 2 + 12) / 4.0);
+    EXPECT_NEAR(s.lower[0], (ends[0] + 2 * ends[1] + ends[2]) / 4, 1e-12);
+    s = forecast(model_of({level_fit(1, 1), level_fit(4, 1)}, Combination::median), 1);
+    EXPECT_DOUBLE_EQ(s.mean[0], 2.5);
+}
+
+TEST(ForecastModel, members_without_interval_or_forecast_are_left_out) {
+    std::vector<MethodFit> members = {level_fit(1, 1), level_fit(3, kNaN)};
+    Steps s = forecast(model_of(members, Combination::mean), 1);
+    EXPECT_EQ(s.mean[0], 2);
+    EXPECT_NEAR(s.lower[0], 1 - kZ95, 1e-12);  // of the first alone
+    EXPECT_NEAR(s.upper[0], 1 + kZ95, 1e-12);
+    EXPECT_EQ(s.flags[0], 0);
+    members[0].fit.emplace<SimpleFit>() = std::get<SimpleFit>(level_fit(20, 1).fit);
+    s = forecast(model_of(members, Combination::mean), 1);
+    EXPECT_EQ(s.mean[0], 11.5);
+    EXPECT_EQ(s.lower[0], 11.5);  // never above the forecast
+
+    SimpleFit steep = std::get<SimpleFit>(level_fit(1e308, 1).fit);
+    steep.method = SimpleMethod::drift;
+    steep.slope = 1e308;
+    members[1] = {ForecastMethod::drift, steep};
+    s = forecast(model_of(members, Combination::mean), 2);
+    EXPECT_EQ(s.mean[1], 20);
+    EXPECT_EQ(s.flags[1], kForecastPartial);
+    s = forecast(model_of({members[1]}), 2);
+    EXPECT_EQ(s.status, ForecastStatus::ok);
+    EXPECT_TRUE(std::isnan(s.mean[0]) && std::isnan(s.lower[0]) && std::isnan(s.upper[0]));
+    EXPECT_EQ(s.flags[0], kForecastNotFinite | kForecastNoInterval);
+}
+
+TEST(ForecastModel, an_interval_that_is_not_there_is_flagged) {
+    Steps s = forecast(model_of({level_fit(3, kNaN)}), 1);
+    EXPECT_EQ(s.mean[0], 3);
+    EXPECT_TRUE(std::isnan(s.lower[0]) && std::isnan(s.upper[0]));
+    EXPECT_EQ(s.flags[0], kForecastNoInterval);
+    s = forecast(model_of({level_fit(3, std::numeric_limits<double>::infinity())}), 1);
+    EXPECT_EQ(s.flags[0], kForecastNoInterval);
+    ForecastModel none = model_of({level_fit(3, 1)});
+    none.intervals = IntervalMethod::none;
+    EXPECT_EQ(forecast(none, 1).flags[0], kForecastNoInterval);
+    EXPECT_EQ(forecast(none, 1, {}).flags[0], 0);  // none was asked for
+}
+
+TEST(ForecastModel, sizes_and_levels_are_checked) {
+    const ForecastModel m = model_of({level_fit(3, 1)});
+    EXPECT_THROW((void)forecast(m, 1, {0.0}), Error);
+    EXPECT_THROW((void)forecast(m, 1, {1.0}), Error);
+    EXPECT_THROW((void)forecast(m, 1, {kNaN}), Error);
+    EXPECT_EQ(forecast(m, 1, {0.9}, {1}).status, ForecastStatus::not_admissible);
+    EXPECT_EQ(forecast(model_of({level_fit(1, 1)}), 0).status, ForecastStatus::ok);
+    ForecastModel empty = m;
+    empty.members.clear();
+    EXPECT_EQ(forecast(empty, 1).status, ForecastStatus::not_admissible);
+    Doubles mean(1), ends(3);
+    std::vector<std::uint8_t> flags(1);
+    EXPECT_EQ(forecast_model(m, {}, {}, Doubles{0.9}, {mean, ends, ends, flags}),
+              ForecastStatus::not_admissible);
+}
+
+TEST(ForecastModel, student_for_the_mean) {
+    ForecastWorkspace workspace;
+    MethodFit fit;
+    const Doubles y = {1, 2, 3};
+    ASSERT_EQ(fit_method(spec_of(ForecastMethod::mean), {y, {}}, {}, workspace, fit),
+              ForecastStatus::ok);
+    const Steps s = forecast(model_of({fit}), 1);
+    EXPECT_NEAR(s.upper[0], 2 + 4.302652729749464 * std::sqrt(4.0 / 3), 1e-12);
+}
+
+TEST(ForecastModel, conformal_takes_the_order_statistic_of_the_step) {
+    ForecastModel m = model_of({level_fit(10, kNaN)});
+    m.intervals = IntervalMethod::conformal;
+    m.conformal_steps = 2;
+    m.n_scores = 4;
+    m.scores = {1, 2, 3, 4, 2, 4, 6, 8};
+    // (4 + 1) 0.6 = 3: the third; (4 + 1) 0.61: the fourth.
+    Steps s = forecast(m, 3, {0.6, 0.61});
+    EXPECT_DOUBLE_EQ(s.upper[0], 13);
+    EXPECT_DOUBLE_EQ(s.lower[1], 6);
+    EXPECT_DOUBLE_EQ(s.upper[2], 16);
+    EXPECT_DOUBLE_EQ(s.upper[3], 18);
+    EXPECT_DOUBLE_EQ(s.upper[4], 10 + 6 * std::sqrt(3.0 / 2));  // beyond
+    // (4 + 1) 0.85 is more than there are; (8 + 1) 0.85 = 7.65: the eighth of all eight in units of
+    // their means 2.5 and 5, 1.6.
+    s = forecast(m, 2, {0.85});
+    EXPECT_DOUBLE_EQ(s.upper[0], 10 + 1.6 * 2.5);
+    EXPECT_DOUBLE_EQ(s.upper[1], 10 + 1.6 * 5);
+    s = forecast(m, 1, {0.95});
+    EXPECT_EQ(s.flags[0], kForecastNoInterval);
+    m.scores.assign(8, 0.0);
+    EXPECT_DOUBLE_EQ(forecast(m, 1, {0.6}).upper[0], 10);
+    m.scores.clear();
+    m.n_scores = 0;
+    EXPECT_EQ(forecast(m, 1, {0.6}).flags[0], kForecastNoInterval);
+}
+
+TEST(ForecastModel, bootstrap_draws_the_residuals) {
+    ForecastModel m = model_of({level_fit(10, 4)});
+    m.intervals = IntervalMethod::bootstrap;
+    m.residuals = {-1, 1};
+    m.seed = 5;
+    Steps s = forecast(m, 2, {0.9});
+    EXPECT_EQ(s.lower[0], 9);
+    EXPECT_EQ(s.upper[0], 11);
+    EXPECT_EQ(s.lower[1], 8);  // a quarter of the paths each of 8 and 12
+    EXPECT_EQ(s.upper[1], 12);
+    s = forecast(m, 2, {0.4});
+    EXPECT_EQ(s.lower[1], 10);
+    // Members are hit by the same times: their combination's errors do not cancel.
+    ForecastModel two = model_of({level_fit(10, 4), level_fit(20, 4)}, Combination::mean);
+    two.intervals = IntervalMethod::bootstrap;
+    two.residuals = {-1, 1, -3, 3};
+    s = forecast(two, 1, {0.9});
+    EXPECT_EQ(s.lower[0], 13);
+    EXPECT_EQ(s.upper[0], 17);
+    m.residuals.clear();
+    EXPECT_NEAR(forecast(m, 1, {0.95}).upper[0], 10 + 2 * kZ95, 1e-12);  // analytic
+}
+
+TEST(ForecastModel, bootstrap_is_near_the_variance_and_follows_the_seed_alone) {
+    const Doubles y = seasonal_series(144, 12);
+    ForecastWorkspace workspace;
+    for (const ForecastMethod method :
+         {ForecastMethod::holt_winters, ForecastMethod::ses, ForecastMethod::theta,
+          ForecastMethod::arima, ForecastMethod::naive, ForecastMethod::mstl}) {
+        MethodFit fit;
+        ASSERT_EQ(fit_method(spec_of(method), {y, kMonths}, {}, workspace, fit),
+                  ForecastStatus::ok);
+        ForecastModel m = model_of({fit});
+        m.seed = 1;
+        const Steps analytic = forecast(m, 12, {0.5});
+        m.intervals = IntervalMethod::bootstrap;
+        set_residuals(m, {y, kMonths});
+        ASSERT_GT(m.residuals.size(), 100U);
+        const Steps a = forecast(m, 12, {0.5}), again = forecast(m, 12, {0.5});
+        EXPECT_TRUE(same_bits(a.lower, again.lower) && same_bits(a.upper, again.upper));
+        m.seed = 2;
+        EXPECT_FALSE(same_bits(a.lower, forecast(m, 12, {0.5}).lower));
+        for (std::size_t h = 6; h < 12; ++h) {  // the sum of several is nearly normal
+            const double ratio =
+                (a.upper[h] - a.lower[h]) / (analytic.upper[h] - analytic.lower[h]);
+            EXPECT_GT(ratio, 0.6) << method_name(method) << h;
+            EXPECT_LT(ratio, 1.6) << method_name(method) << h;
+        }
+    }
+}
+
+// --- Bounds, rounding, flags ----------------------------------------------------------------------
+
+TEST(ForecastModel, rounded_outward_and_cut_at_the_bounds) {
+    ForecastModel m = model_of({level_fit(2.4, 1)});
+    m.round = true;
+    Steps s = forecast(m, 1);
+    EXPECT_EQ(s.mean[0], 2);
+    EXPECT_EQ(s.lower[0], 0);  // 0.44
+    EXPECT_EQ(s.upper[0], 5);  // 4.36
+    m.lower_bound = 0.5;       // the whole numbers from 1
+    m.upper_bound = 4.9;
+    s = forecast(m, 1);
+    EXPECT_EQ(s.lower[0], 1);
+    EXPECT_EQ(s.upper[0], 4);
+    EXPECT_EQ(s.flags[0], 0);
+    m.round = false;
+    m.lower_bound = 3;
+    s = forecast(m, 1);
+    EXPECT_EQ(s.mean[0], 3);
+    EXPECT_EQ(s.lower[0], 3);
+    EXPECT_EQ(s.upper[0], 2.4 + kZ95);
+    EXPECT_EQ(s.flags[0], kForecastBounded);
+    m.upper_bound = 3.5;
+    EXPECT_EQ(forecast(m, 1).upper[0], 3.5);
+    m = model_of({level_fit(-2.5, 1)});
+    m.round = true;
+    EXPECT_EQ(forecast(m, 1).mean[0], -3);
+    m.lower_bound = 0;
+    s = forecast(m, 1);
+    EXPECT_EQ(s.mean[0], 0);
+    EXPECT_EQ(s.lower[0], 0);
+    EXPECT_EQ(s.flags[0], kForecastBounded);
+}
+
+TEST(ForecastModel, forecasts_far_from_the_series_are_explosive) {
+    ForecastModel m = model_of({level_fit(60, 1)});
+    m.smallest = 5;
+    m.largest = 10;
+    EXPECT_EQ(forecast(m, 1).flags[0], 0);  // ten ranges above
+    m.members[0] = level_fit(60.1, 1);
+    EXPECT_EQ(forecast(m, 1).flags[0], kForecastExplosive);
+    m.upper_bound = 20;  // flagged although it is cut
+    EXPECT_EQ(forecast(m, 1).flags[0], kForecastExplosive | kForecastBounded);
+    m.upper_bound = kNaN;
+    m.members[0] = level_fit(-45.1, 1);
+    EXPECT_EQ(forecast(m, 1).flags[0], kForecastExplosive);
+    m.members[0] = level_fit(7, 1);
+    m.smallest = m.largest = 7;
+    EXPECT_EQ(forecast(m, 1).flags[0], 0);
+    m.members[0] = level_fit(8, 1);
+    EXPECT_EQ(forecast(m, 1).flags[0], kForecastExplosive);
+    m.smallest = -1.7e308;
+    m.largest = 1.7e308;
+    EXPECT_EQ(forecast(m, 1).flags[0], 0);
+}
+
+// --- Bytes ----------------------------------------------------------------------------------------
+
+ForecastModel rich_model(MethodFit fit) {
+    ForecastModel m = model_of({std::move(fit)});
+    m.rung = 1;
+    m.grid = {TimeType::timestamptz, true, {1, 0}, -86400000000LL, 31};
+    m.n = 72;
+    m.n_filled = 3;
+    m.n_merged = 2;
+    m.n_trimmed = 1;
+    m.zone = "Europe/Berlin";
+    m.season_lengths = {12};
+    m.conformal_steps = 2;
+    m.n_scores = 2;
+    m.scores = {1, 2, 3, 4};
+    m.residuals = {-1, 0.5, 0.5};
+    m.seed = 0x123456789abcdef0ULL;
+    m.lower_bound = 0;
+    m.round = true;
+    m.smallest = 1;
+    m.largest = 1e3;
+    m.mase_scale = 2.5;
+    m.total[1].n = 12;
+    m.total[1].rmse = 3.25;
+    m.holdout.resize(2);
+    m.holdout[1].winkler = 7;
+    m.cv.resize(1);
+    m.cv[0].owa = 0.875;
+    return m;
+}
+
+std::vector<MethodFit> all_fits() {
+    ForecastWorkspace workspace;
+    const Doubles y = seasonal_series(72, 12), demand = demand_series(72);
+    std::vector<MethodFit> fits;
+    for (const MethodSpec& spec : all_specs()) {
+        const bool intermittent =
+            spec.method >= ForecastMethod::croston && spec.method <= ForecastMethod::imapa;
+        MethodFit fit;
+        EXPECT_EQ(fit_method(spec, {intermittent ? demand : y, kMonths}, {}, workspace, fit),
+                  ForecastStatus::ok);
+        fits.push_back(fit);
+    }
+    return fits;
+}
+
+TEST(ForecastCodec, every_method_comes_back_with_the_same_bits) {
+    std::vector<unsigned char> bytes, again;
+    for (const MethodFit& fit : all_fits()) {
+        const ForecastModel m = rich_model(fit);
+        encode_forecast_model(m, bytes);
+        EXPECT_TRUE(is_forecast_model(bytes.data(), bytes.size()));
+        ForecastModel back;
+        decode_forecast_model(bytes.data(), bytes.size(), back);
+        encode_forecast_model(back, again);
+        EXPECT_EQ(bytes, again);
+        const Steps a = forecast(m, 30, {0.8, 0.95}), b = forecast(back, 30, {0.8, 0.95});
+        EXPECT_EQ(a.status, ForecastStatus::ok);
+        EXPECT_TRUE(same_bits(a.mean, b.mean)) << method_name(fit.method);
+        EXPECT_TRUE(same_bits(a.lower, b.lower) && same_bits(a.upper, b.upper));
+        EXPECT_EQ(fit_label(fit), fit_label(back.members[0]));
+        // A model that goes on is the same, too.
+        MethodFit here = m.members[0], there = back.members[0];
+        const Doubles more = {3, 0, 4};
+        EXPECT_EQ(update_method(here, more, {}), update_method(there, more, {}));
+        EXPECT_TRUE(
+            same_bits(forecast(model_of({here}), 5).mean, forecast(model_of({there}), 5).mean));
+    }
+}
+
+TEST(ForecastCodec, all_that_belongs_to_the_model_comes_back) {
+    ForecastModel m = rich_model(level_fit(5, 1));
+    m.members.push_back(level_fit(6, 2));
+    m.combination = Combination::weighted;
+    m.weights = {0.25, 0.75};
+    m.asked = ForecastMethod::ensemble;
+    m.residuals.push_back(0);
+    m.calendar = true;
+    std::vector<unsigned char> bytes;
+    encode_forecast_model(m, bytes);
+    ForecastModel back;
+    back.cv.resize(9);  // what was there before is gone
+    decode_forecast_model(bytes.data(), bytes.size(), back);
+    EXPECT_EQ(back.asked, ForecastMethod::ensemble);
+    EXPECT_EQ(back.rung, 1);
+    EXPECT_EQ(back.members.size(), 2U);
+    EXPECT_EQ(back.weights, m.weights);
+    EXPECT_EQ(back.grid.type, TimeType::timestamptz);
+    EXPECT_TRUE(back.grid.local);
+    EXPECT_EQ(back.grid.step, m.grid.step);
+    EXPECT_EQ(back.grid.origin, m.grid.origin);
+    EXPECT_EQ(back.grid.day_of_month, 31);
+    EXPECT_EQ(back.n, 72);
+    EXPECT_EQ(back.n_filled, 3);
+    EXPECT_EQ(back.n_merged, 2);
+    EXPECT_EQ(back.n_trimmed, 1);
+    EXPECT_EQ(back.zone, "Europe/Berlin");
+    EXPECT_EQ(back.season_lengths, m.season_lengths);
+    EXPECT_TRUE(back.calendar && back.round);
+    EXPECT_EQ(back.scores, m.scores);
+    EXPECT_EQ(back.residuals, m.residuals);
+    EXPECT_EQ(back.seed, m.seed);
+    EXPECT_EQ(back.lower_bound, 0);
+    EXPECT_TRUE(std::isnan(back.upper_bound));
+    EXPECT_EQ(back.mase_scale, 2.5);
+    EXPECT_TRUE(std::isnan(back.rmsse_scale));
+    EXPECT_EQ(back.total[1].rmse, 3.25);
+    EXPECT_TRUE(std::isnan(back.total[1].mae));
+    EXPECT_EQ(back.holdout.size(), 2U);
+    EXPECT_EQ(back.holdout[1].winkler, 7);
+    EXPECT_EQ(back.cv.size(), 1U);
+    EXPECT_EQ(back.cv[0].owa, 0.875);
+}
+
+TEST(ForecastCodec, only_forecasters_are_taken_for_one) {
+    std::vector<unsigned char> bytes;
+    encode_forecast_model(model_of({level_fit(1, 1)}), bytes);
+    EXPECT_FALSE(is_forecast_model(bytes.data(), 15));
+    EXPECT_FALSE(is_forecast_model(nullptr, 0));
+    bytes[0] = 'X';
+    EXPECT_FALSE(is_forecast_model(bytes.data(), bytes.size()));
+}
+
+void set_checksum(std::vector<unsigned char>& bytes) {
+    if (bytes.size() < 16) return;
+    const std::uint32_t zero = 0;
+    std::memcpy(bytes.data() + 12, &zero, 4);
+    // Bit by bit, not by the function that is tested.
+    std::uint32_t crc = 0xffffffffU;
+    for (const unsigned char byte : bytes) {
+        crc ^= byte;
+        for (int bit = 0; bit < 8; ++bit) crc = crc >> 1 ^ ((crc & 1) != 0 ? 0x82f63b78U : 0U);
+    }
+    crc = ~crc;
+    std::memcpy(bytes.data() + 12, &crc, 4);
+}
+
+// A model, which then can be used; or the error that it has to be.
+bool decodes(const std::vector<unsigned char>& bytes) {
+    ForecastModel model;
+    try {
+        decode_forecast_model(bytes.data(), bytes.size(), model);
+    } catch (const Error& e) {
+        EXPECT_EQ(e.kind(), ErrorKind::invalid_data);
+        return false;
+    }
+    if (model.calendar) return true;  // its regressors depend on a zone
+    const Doubles future(3 * static_cast<std::size_t>(std::min(model.n_features, 1000)), 1.0);
+    const Steps s = forecast(model, 3, {0.9}, future);
+    for (std::size_t h = 0; h < 3 && s.status == ForecastStatus::ok; ++h) {
+        EXPECT_EQ(std::isnan(s.mean[h]), (s.flags[h] & kForecastNotFinite) != 0);
+        if (std::isnan(s.lower[h])) continue;
+        EXPECT_LE(s.lower[h], s.mean[h]);
+        EXPECT_LE(s.mean[h], s.upper[h]);
+    }
+    std::vector<FitTerm> terms;
+    for (MethodFit& member : model.members) {
+        list_terms(member, terms);
+        EXPECT_FALSE(fit_label(member).empty());
+        (void)update_method(member, Doubles{1, 2}, {});
+    }
+    return true;
+}
+
+TEST(ForecastCodec, truncated_and_flipped_bytes_are_errors) {
+    std::vector<unsigned char> bytes;
+    for (const MethodFit& fit : all_fits()) {
+        encode_forecast_model(rich_model(fit), bytes);
+        ASSERT_TRUE(decodes(bytes));
+        for (std::size_t n = 0; n < bytes.size(); ++n) {
+            std::vector<unsigned char> cut(bytes.begin(),
+                                           bytes.begin() + static_cast<std::ptrdiff_t>(n));
+            EXPECT_FALSE(decodes(cut));
+            if (n < 16) continue;
+            const std::uint32_t length = static_cast<std::uint32_t>(n);
+            std::memcpy(cut.data() + 8, &length, 4);
+            set_checksum(cut);
+            // Only the sections of scores and residuals may be missing: scores are counted.
+            EXPECT_TRUE(!decodes(cut) || bytes.size() - n < 64) << n;
+        }
+        for (std::size_t i = 0; i < bytes.size(); ++i) {
+            std::vector<unsigned char> flipped = bytes;
+            flipped[i] ^= 0x40;
+            EXPECT_FALSE(decodes(flipped)) << i;
+        }
+        std::vector<unsigned char> longer = bytes;
+        longer.push_back(0);
+        EXPECT_FALSE(decodes(longer));
+    }
+}
+
+TEST(ForecastCodec, hostile_values_with_a_right_checksum_never_crash) {
+    std::vector<unsigned char> bytes;
+    const std::uint32_t words[] = {0,           1,           0x7fffffffU, 0x80000000U,
+                                   0xffffffffU, 0x7ff00000U, 0x7ff80000U, 0x00010000U};
+    int taken = 0, refused = 0;
+    for (const MethodFit& fit : all_fits()) {
+        encode_forecast_model(rich_model(fit), bytes);
+        for (std::size_t i = 0; i < bytes.size(); ++i) {
+            for (const unsigned char mask : {0x01, 0x80, 0xff}) {
+                std::vector<unsigned char> flipped = bytes;
+                flipped[i] ^= mask;
+                if (i < 12 || i >= 16) set_checksum(flipped);
+                ++(decodes(flipped) ? taken : refused);
+            }
+            for (const std::uint32_t word : words) {
+                if (i < 16 || i + 4 > bytes.size()) continue;
+                std::vector<unsigned char> changed = bytes;
+                std::memcpy(changed.data() + i, &word, 4);
+                set_checksum(changed);
+                ++(decodes(changed) ? taken : refused);
+            }
+        }
+    }
+    // Most of what changes a number only is a model still; what changes a size is none.
+    EXPECT_GT(taken, 10000);
+    EXPECT_GT(refused, 10000);
+}
+
+TEST(ForecastCodec, values_that_make_no_sense_are_refused) {
+    const auto refused = [](const auto& change) {
+        ForecastModel m = rich_model(level_fit(5, 1));
+        change(m);
+        std::vector<unsigned char> bytes;
+        encode_forecast_model(m, bytes);
+        return !decodes(bytes);
+    };
+    EXPECT_FALSE(refused([](ForecastModel&) {}));
+    EXPECT_TRUE(refused([](ForecastModel& m) { m.asked = ForecastMethod::none; }));
+    EXPECT_TRUE(refused([](ForecastModel& m) { m.members.clear(); }));
+    EXPECT_TRUE(refused([](ForecastModel& m) { m.n = 0; }));
+    EXPECT_TRUE(refused([](ForecastModel& m) { m.rung = 3; }));
+    EXPECT_TRUE(refused([](ForecastModel& m) { m.grid.step = {}; }));
+    EXPECT_TRUE(refused([](ForecastModel& m) { m.grid.step = {1, 1}; }));
+    EXPECT_TRUE(refused([](ForecastModel& m) { m.grid.day_of_month = 32; }));
+    EXPECT_TRUE(refused([](ForecastModel& m) { m.zone = std::string(64, 'x'); }));
+    EXPECT_TRUE(refused([](ForecastModel& m) { m.zone = "a\nb"; }));
+    EXPECT_TRUE(refused([](ForecastModel& m) { m.season_lengths = {1}; }));
+    EXPECT_TRUE(refused([](ForecastModel& m) { m.weights = {1}; }));
+    EXPECT_TRUE(refused([](ForecastModel& m) { m.combination = Combination::weighted; }));
+    EXPECT_TRUE(refused([](ForecastModel& m) { m.upper_bound = -1; }));
+    EXPECT_TRUE(refused([](ForecastModel& m) { m.smallest = kNaN; }));
+    EXPECT_TRUE(refused([](ForecastModel& m) { m.scores = {2, 1, 3, 4}; }));
+    EXPECT_TRUE(refused([](ForecastModel& m) { m.scores.pop_back(); }));
+    EXPECT_TRUE(refused([](ForecastModel& m) { m.residuals[0] = kNaN; }));
+    EXPECT_TRUE(refused([](ForecastModel& m) { m.n_features = -1; }));
+    EXPECT_TRUE(refused([](ForecastModel& m) { m.members[0].method = ForecastMethod::ets; }));
+    EXPECT_TRUE(refused([](ForecastModel& m) {
+        std::get<SimpleFit>(m.members[0].fit).levels[0] = std::numeric_limits<double>::infinity();
+    }));
+    EXPECT_TRUE(
+        refused([](ForecastModel& m) { std::get<SimpleFit>(m.members[0].fit).levels.clear(); }));
+    EXPECT_TRUE(refused([](ForecastModel& m) {
+        ArimaFit arima;
+        arima.order.p = 1 << 30;
+        m.members[0] = {ForecastMethod::arima, arima};
+    }));
+}
+
+}  // namespace
+}  // namespace many::core
