@@ -77,6 +77,7 @@ MODULE_SOURCES = \
     src/pg/session_settings.cpp \
     src/pg/source.cpp \
     src/pg/learner_options.cpp \
+    src/pg/forecast_options.cpp \
     src/pg/feature_reader.cpp \
     src/pg/resources.cpp \
     src/pg/worker_cpu.cpp \
@@ -125,6 +126,7 @@ MODULE_SOURCES = \
     src/engine/refresh.cpp \
     src/engine/append.cpp \
     src/engine/rescan.cpp \
+    src/engine/backtest.cpp \
     src/promotion/rule_parse.cpp \
     src/promotion/rule.cpp \
     src/promotion/repository.cpp \
@@ -156,7 +158,12 @@ MODULE_SOURCES = \
     src/serving/stored_model.cpp \
     src/serving/cached_set.cpp \
     src/serving/predict_many.cpp \
-    src/serving/score_reason.cpp
+    src/serving/score_reason.cpp \
+    src/serving/forecast_value.cpp \
+    src/serving/forecast_rows.cpp \
+    src/serving/forecast_query.cpp \
+    src/serving/forecast_set.cpp \
+    src/serving/forecast_views.cpp
 SQL_SOURCES = \
     sql/00_types.sql \
     sql/10_model_type.sql \
@@ -168,7 +175,10 @@ SQL_SOURCES = \
     sql/50_scoring.sql \
     sql/55_promotion.sql \
     sql/57_serving.sql \
+    sql/58_forecast.sql \
+    sql/59_forecast_views.sql \
     sql/60_fit.sql \
+    sql/64_backtest.sql \
     sql/65_background.sql \
     sql/66_refresh.sql \
     sql/70_transfer.sql \

@@ -48,13 +48,13 @@ CREATE FUNCTION many_models.model_metric(model many_models.model, split text, me
     RETURNS double precision
     AS 'MODULE_PATHNAME', 'many_model_metric' LANGUAGE C IMMUTABLE STRICT PARALLEL SAFE;
 COMMENT ON FUNCTION many_models.model_metric(many_models.model, text, text) IS
-    'a metric (n_rows, rmse, mae, mape, smape, r2, bias) on a split (train, holdout, cv); NULL where it does not apply';
+    'a metric (n_rows, rmse, mae, mape, smape, r2, bias, mase) on a split (train, holdout, cv); NULL where it does not apply';
 
 CREATE FUNCTION many_models.model_statistic(model many_models.model, name text)
     RETURNS double precision
     AS 'MODULE_PATHNAME', 'many_model_statistic' LANGUAGE C IMMUTABLE STRICT PARALLEL SAFE;
 COMMENT ON FUNCTION many_models.model_statistic(many_models.model, text) IS
-    'a statistic of the fit: n_rows, n_parameters, df_residual, sigma, r2, adj_r2, log_likelihood, aic, bic, deviance, condition_number, lambda, alpha, rank';
+    'a statistic of the fit: n_rows, n_parameters, df_residual, sigma, r2, adj_r2, log_likelihood, aic, aicc, bic, deviance, condition_number, lambda, alpha, rank';
 
 CREATE FUNCTION many_models.model_coefficients(
     model    many_models.model,

@@ -29,7 +29,7 @@ SELECT m.model_id,
        many_models.model_metric(m.model, s.split, 'mae') AS mae,
        many_models.model_metric(m.model, s.split, 'mape') AS mape,
        many_models.model_metric(m.model, s.split, 'smape') AS smape,
-       NULL::double precision AS mase,
+       many_models.model_metric(m.model, s.split, 'mase') AS mase,
        many_models.model_metric(m.model, s.split, 'r2') AS r2,
        many_models.model_metric(m.model, s.split, 'bias') AS bias,
        NULL::double precision AS accuracy,
@@ -79,7 +79,8 @@ SELECT m.model_id,
        many_models.model_statistic(m.model, 'deviance') AS deviance,
        many_models.model_statistic(m.model, 'condition_number') AS condition_number,
        many_models.model_statistic(m.model, 'lambda') AS lambda,
-       many_models.model_statistic(m.model, 'alpha') AS alpha
+       many_models.model_statistic(m.model, 'alpha') AS alpha,
+       many_models.model_statistic(m.model, 'aicc') AS aicc
 FROM many_models.model_store AS m
 JOIN many_models.runs AS r ON r.run_id = m.run_id AND r.storage = m.storage;
 
@@ -116,7 +117,8 @@ COMMENT ON COLUMN many_models.metrics.mape IS
     'mean of |error / actual|, a fraction, over rows with an actual other than 0';
 COMMENT ON COLUMN many_models.metrics.smape IS
     'mean of 2 |error| / (|actual| + |prediction|), from 0 to 2';
-COMMENT ON COLUMN many_models.metrics.mase IS 'mean absolute scaled error, of forecasters';
+COMMENT ON COLUMN many_models.metrics.mase IS
+    'mean absolute error divided by that of the seasonal naive forecast within the training part, of forecasters';
 COMMENT ON COLUMN many_models.metrics.r2 IS
     'coefficient of determination; negative when worse than the mean';
 COMMENT ON COLUMN many_models.metrics.bias IS 'mean of prediction - actual';
@@ -137,6 +139,7 @@ COMMENT ON COLUMN many_models.fit_statistics.condition_number IS
 COMMENT ON COLUMN many_models.fit_statistics.lambda IS
     'strength of the penalty, as used (also when chosen by cross-validation)';
 COMMENT ON COLUMN many_models.fit_statistics.alpha IS 'mixing of the penalties: 0 ridge, 1 lasso';
+COMMENT ON COLUMN many_models.fit_statistics.aicc IS 'AIC corrected for short series, of forecasters';
 COMMENT ON VIEW many_models.failures IS 'groups that got no model, with the reason';
 COMMENT ON COLUMN many_models.failures.status IS
     'skipped (nothing to fit: too few rows, constant target) or failed (anything else)';

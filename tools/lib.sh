@@ -192,15 +192,16 @@ release_lock() {
     esac
 }
 
-# build_with DIRECTORY CMAKE-ARGUMENT...: configures and builds; prints the log only when that
-# fails.
+# build_with DIRECTORY CMAKE-ARGUMENT...: configures and builds $build_target; prints the log only when
+# that fails.
+build_target=all
 build_with() {
     local directory=$1 log=$1/build.log
     shift
     mkdir -p "$directory"
     # shellcheck disable=SC2086
     if ! { cmake -S "$root" -B "$directory" "$@" ${MANY_CMAKE_ARGS:-} &&
-        cmake --build "$directory" -j "$jobs"; } >"$log" 2>&1; then
+        cmake --build "$directory" -j "$jobs" --target $build_target; } >"$log" 2>&1; then
         grep -nE 'error|Error|\*\*\*' -A 6 "$log" | head -n 80 >&2 || true
         say "the build failed; all of it: $log"
         return 1
@@ -209,13 +210,15 @@ build_with() {
     grep -E -A 3 '^CMake Warning|[0-9]: warning:' "$log" >&2 || true
 }
 
-# build_and_install: builds all in build/release and installs into the private tree.
+# build_and_install [TARGETS]: builds all, or these targets, in build/release and installs into the private tree.
 build_and_install() {
+    build_target=${1:-all}
     take_lock build
     private_tree
     build_with "$build/release" "-DPG_CONFIG=$pg_config" || exit 1
     cmake --install "$build/release" >>"$build/release/build.log" || exit 1
     release_lock build
+    build_target=all
 }
 
 # build_newer: the same for the PostgreSQL that MANY_NEW_PG_CONFIG names, in build/newer and $private/newer:

@@ -5,14 +5,21 @@
 #include <time.h>
 
 #include <memory>
+#include <vector>
 
+#include "engine/backtest.h"
+#include "engine/collect.h"
+#include "pg/forecast_options.h"
 #include "wall/wall.h"
 
 namespace many::engine {
 
 struct FitSession {
     RunSpec* spec;
-    core::GroupTrainer* trainer;
+    core::GroupTrainer* trainer;        // or
+    core::ForecastTrainer* forecaster;  // of forecasting algorithms
+    core::TimeZoneMap zone;
+    std::vector<core::BacktestPoint>* points;  // of a backtest
     core::GroupResult* result;
     core::GroupOptions options;  // of the group being fitted
     double limit_seconds;
@@ -31,6 +38,8 @@ int64 clock_us() {
 void destroy_session(void* argument) {
     auto* session = (FitSession*)argument;
     delete session->trainer;
+    delete session->forecaster;
+    delete session->points;
     delete session->result;
 }
 
@@ -62,6 +71,26 @@ core::StopSignal start_group(FitSession* session, GroupFitInput input, double sp
     return stop;
 }
 
+const core::ForecastSpec* forecast_spec(const FitSession* session, GroupFitInput input) {
+    return input.override != nullptr ? &input.override->forecast : &session->spec->forecast;
+}
+
+// The points take the place of the model's bytes.
+void backtest_rows(FitSession* session, GroupFitInput input, double* rows, Size n, Size stride,
+                   const core::StopSignal& stop) {
+    core::GroupResult& result = *session->result;
+    BacktestHead head = {};
+    session->points->clear();
+    session->forecaster->backtest_rows(*forecast_spec(session, input), session->zone, rows, n,
+                                       stride, stop, result, head.grid, *session->points);
+    if (result.status != core::FitStatus::ok) return;
+    head.n = (uint32)session->points->size();
+    const Size bytes = sizeof(core::BacktestPoint) * session->points->size();
+    result.model.resize(sizeof head + bytes);
+    memcpy(result.model.data(), &head, sizeof head);
+    if (bytes > 0) memcpy(result.model.data() + sizeof head, session->points->data(), bytes);
+}
+
 int sqlstate_of(core::FitStatus status) {
     switch (status) {
         case core::FitStatus::not_finite:
@@ -80,12 +109,13 @@ int sqlstate_of(core::FitStatus status) {
     }
 }
 
-// Puts the names of columns where the core wrote {k} and {target}.
+// Puts names of columns where the core wrote {k} and {target}, times where it wrote {time:N}.
 void name_columns(RunSpec* spec, const char* text, char* out, size_t size) {
     size_t used = 0;
     while (*text != '\0' && used + 1 < size) {
         int index = 0;
         int consumed = 0;
+        long long time = 0;
         const char* name = nullptr;
         if (strncmp(text, "{target}", 8) == 0) {
             name = NameStr(spec->target);
@@ -93,6 +123,11 @@ void name_columns(RunSpec* spec, const char* text, char* out, size_t size) {
         } else if (sscanf(text, "{%d}%n", &index, &consumed) == 1 && consumed > 0 && index >= 0 &&
                    index < spec->n_features) {
             name = NameStr(spec->features()[index].name);
+        } else if (sscanf(text, "{time:%lld}%n", &time, &consumed) == 1 && consumed > 0) {
+            const int n = pg_snprintf(out + used, size - used, "%s", time_text(spec, time));
+            used = used + (size_t)n < size ? used + (size_t)n : size - 1;
+            text += consumed;
+            continue;
         }
         if (name == nullptr) {
             out[used++] = *text++;
@@ -162,12 +197,17 @@ FitSession* make_fit_session(RunSpec* spec, MemoryContext context) {
     auto* callback =
         (MemoryContextCallback*)MemoryContextAllocZero(context, sizeof(MemoryContextCallback));
     session->spec = spec;
+    if (spec->forecasts) session->zone = pg::time_zone_map(spec->forecast.zone);
     callback->func = destroy_session;
     callback->arg = session;
     MemoryContextRegisterResetCallback(context, callback);
     wall::WallError error;
     if (!wall::across_wall(&error, [&] {
-            session->trainer = new core::GroupTrainer(train_spec(spec));
+            if (spec->backtests) session->points = new std::vector<core::BacktestPoint>;
+            if (spec->forecasts)
+                session->forecaster = new core::ForecastTrainer;
+            else
+                session->trainer = new core::GroupTrainer(train_spec(spec));
             session->result = new core::GroupResult;
         }))
         wall::raise_wall_error(&error);
@@ -176,7 +216,7 @@ FitSession* make_fit_session(RunSpec* spec, MemoryContext context) {
 
 // The last is for the seconds that the fit of the training split took.
 Size session_holdout_doubles(const FitSession* session) {
-    return session->trainer->holdout_doubles() + 1;
+    return session->trainer == nullptr ? 0 : session->trainer->holdout_doubles() + 1;
 }
 
 void session_prepare_holdout(FitSession* session, const double* moments, double* state,
@@ -232,6 +272,15 @@ void session_finish_split(FitSession* session, const double* train, const double
 void session_fit_rows(FitSession* session, double* rows, Size n, Size stride,
                       const LevelDictionary* levels, GroupFitInput input, GroupOutcome* outcome) {
     const double seconds = run_step(session, input, 0, [&](const core::StopSignal& stop) {
+        if (session->points != nullptr) {
+            backtest_rows(session, input, rows, n, stride, stop);
+            return session->result->status;
+        }
+        if (session->forecaster != nullptr) {
+            session->forecaster->fit_rows(*forecast_spec(session, input), session->zone, rows, n,
+                                          stride, stop, *session->result);
+            return session->result->status;
+        }
         const auto lookup = [levels](int feature, std::uint64_t key) -> std::string_view {
             uint32 length = 0;
             const char* text = levels_text(levels, feature, key, &length);

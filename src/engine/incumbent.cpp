@@ -156,6 +156,7 @@ bool append_run_map(const TrainPlan* plan, const registry::TrainingRun* run, Str
 int64 describe_incumbents(const TrainPlan* plan, StringInfo blob) {
     const char* model_set = plan->arguments.model_set;
     if (plan->spec->append_only) return 0;  // no row is kept to be judged on
+    if (plan->spec->forecasts) return 0;    // what is in production knows the held-out rows
     const registry::ProductionState* state = registry::find_production(model_set);
     if (state->n_layers == 0 || plan->spec->holdout.kind == core::HoldoutSpec::Kind::none)
         return state->promotion_id;

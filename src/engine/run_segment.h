@@ -16,7 +16,7 @@
 
 #include "pg/server.h"
 
-#include "core/learners/group_trainer.h"
+#include "core/learners/forecast_trainer.h"
 #include "pg/feature_reader.h"
 
 namespace many::engine {
@@ -67,6 +67,7 @@ struct Override {
     uint32 null_columns;  // bit i: ... as NULL
     double seconds_per_group;
     core::GroupOptions options;
+    core::ForecastSpec forecast;  // of forecasters
     // followed, for each given non-NULL column, by a uint32 length and the datum's bytes (by-value
     // types: 8 bytes), 8-aligned
 };
@@ -90,6 +91,9 @@ struct RunSpec {
     int32 max_levels;
     double seconds_per_group;  // 0: no limit
     core::GroupOptions options;
+    bool forecasts;  // `forecast` says how, not `options`
+    bool backtests;  // points of a backtest in place of models (backtest.h)
+    core::ForecastSpec forecast;
     uint64 budget_bytes;
 
     KeySpec* keys() { return (KeySpec*)((char*)this + MAXALIGN(sizeof(RunSpec))); }

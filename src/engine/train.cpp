@@ -275,11 +275,9 @@ void append_last_time(const Run* run, StringInfo json) {
     const int guc_level = NewGUCNestLevel();
     set_text_formats();
     appendStringInfo(json,
-                     ", \"last_time\": \"%s\", \"time_type\": \"%s\", \"last_rows\": " UINT64_FORMAT
+                     ", \"last_time\": \"%s\", \"last_rows\": " UINT64_FORMAT
                      ", \"last_checksum\": \"" UINT64_FORMAT "\"",
-                     time_text(spec, last.time),
-                     format_type_extended(spec->time_type, -1, FORMAT_TYPE_FORCE_QUALIFY), last.n,
-                     last.checksum);
+                     time_text(spec, last.time), last.n, last.checksum);
     AtEOXact_GUC(true, guc_level);
 }
 
@@ -302,6 +300,10 @@ Datum run_details(const Run* run) {
                      pg_atomic_read_u64(&mutable_segment->peak_bytes), segment->n_buckets,
                      pg_atomic_read_u32(&mutable_segment->rescans), all ? segment->promotion_id : 0,
                      run->more_details != nullptr ? run->more_details : "");
+    if (run->plan->spec->has_time)
+        appendStringInfo(
+            &json, ", \"time_type\": \"%s\"",
+            format_type_extended(run->plan->spec->time_type, -1, FORMAT_TYPE_FORCE_QUALIFY));
     append_last_time(run, &json);
     appendStringInfoString(&json, ", ");
     const pg::Resources used = run_resources(mutable_segment, &run->before);

@@ -116,6 +116,27 @@ void encode_override_key(const TrainPlan* plan, const KeySpec* keys, Override* e
     }
 }
 
+// All of a forecaster's options but those of the run as a whole.
+void override_forecast(const RunOptions* options, const TrainPlan* plan, Jsonb* object,
+                       Override* entry) {
+    pg::ForecastOptions forecast = options->forecast;
+    char* key;
+    JsonbValue item;
+    pg::OptionScan scan;
+    pg::option_scan_begin(&scan, object, "group_options options");
+    while (pg::option_scan_next(&scan, &key, &item)) {
+        if (strcmp(key, "seconds_per_group") == 0)
+            entry->seconds_per_group = pg::option_float8("seconds_per_group", &item, 0, 1e6,
+                                                         "a number of seconds, 0 for no limit");
+        else if (strcmp(key, "seed") == 0 || !pg::set_forecast_option(&forecast, key, &item))
+            pg::raise_unknown_option(psprintf("group_options.options.%s", key),
+                                     pg::forecast_option_keys(forecast.spec.method.method));
+    }
+    pg::finish_forecast_options(&forecast, plan->spec->time_type, plan->n_features);
+    forecast.spec.holdout = plan->spec->forecast.holdout;
+    entry->forecast = forecast.spec;
+}
+
 void encode_override(const RunOptions* options, const TrainPlan* plan, const KeySpec* keys,
                      const JsonbValue* element, StringInfo overrides) {
     static const char* const valid = "[{\"key\": {...}, \"options\": {...}}, ...]";
@@ -144,8 +165,9 @@ void encode_override(const RunOptions* options, const TrainPlan* plan, const Key
     if (key_object == nullptr || option_object == nullptr)
         pg::raise_option_value("group_options", element, valid);
     encode_override_key(plan, keys, &entry, key_object, &values);
+    if (options->forecasts) override_forecast(options, plan, option_object, &entry);
     pg::option_scan_begin(&scan, option_object, "group_options options");
-    while (pg::option_scan_next(&scan, &key, &item)) {
+    while (!options->forecasts && pg::option_scan_next(&scan, &key, &item)) {
         if (strcmp(key, "seconds_per_group") == 0)
             entry.seconds_per_group = pg::option_float8("seconds_per_group", &item, 0, 1e6,
                                                         "a number of seconds, 0 for no limit");
@@ -155,7 +177,7 @@ void encode_override(const RunOptions* options, const TrainPlan* plan, const Key
                                      "lambda, alpha, fit_intercept, standardize, min_rows, "
                                      "seconds_per_group");
     }
-    pg::finish_learner_options(&learner);
+    if (!options->forecasts) pg::finish_learner_options(&learner);
     if (learner.lambda_auto && plan->learner.cv_folds == 0)
         ereport(ERROR,
                 (errcode(ERRCODE_INVALID_PARAMETER_VALUE),
@@ -179,7 +201,9 @@ RunOptions* parse_run_options(const char* algorithm, Jsonb* object) {
     options->holdout = core::HoldoutSpec();
     options->max_failed_fraction = 1.0;
     options->max_levels = 100;
-    pg::set_learner_algorithm(&options->learner, algorithm);
+    options->forecasts = pg::forecast_options_init(&options->forecast, algorithm);
+    if (!options->forecasts)
+        pg::set_learner_algorithm(&options->learner, algorithm, pg::forecaster_list());
     char* key;
     JsonbValue value;
     pg::OptionScan scan;
@@ -195,21 +219,25 @@ RunOptions* parse_run_options(const char* algorithm, Jsonb* object) {
         } else if (strcmp(key, "seconds_per_group") == 0) {
             options->seconds_per_group =
                 pg::option_float8(key, &value, 0, 1e6, "a number of seconds, 0 for no limit");
-        } else if (strcmp(key, "max_levels") == 0) {
-            options->max_levels =
-                (int)pg::option_int64(key, &value, 2, 10000, "a whole number from 2 to 10000");
-        } else if (strcmp(key, "append_only") == 0) {
-            options->append_only = value.type != jbvNull && pg::option_bool(key, &value);
         } else if (strcmp(key, "group_options") == 0) {
             if (value.type == jbvNull) continue;
             if (value.type != jbvBinary || !JsonContainerIsArray(value.val.binary.data))
                 pg::raise_option_value(key, &value, "[{\"key\": {...}, \"options\": {...}}, ...]");
             options->group_options = JsonbValueToJsonb(&value);
+        } else if (options->forecasts) {
+            if (!pg::set_forecast_option(&options->forecast, key, &value))
+                pg::raise_unknown_option(
+                    key, pg::forecast_option_keys(options->forecast.spec.method.method));
+        } else if (strcmp(key, "max_levels") == 0) {
+            options->max_levels =
+                (int)pg::option_int64(key, &value, 2, 10000, "a whole number from 2 to 10000");
+        } else if (strcmp(key, "append_only") == 0) {
+            options->append_only = value.type != jbvNull && pg::option_bool(key, &value);
         } else if (!pg::set_learner_option(&options->learner, key, &value)) {
             pg::raise_unknown_option(key, kRunOptionKeys);
         }
     }
-    pg::finish_learner_options(&options->learner);
+    if (!options->forecasts) pg::finish_learner_options(&options->learner);
     return options;
 }
 

@@ -2,11 +2,14 @@
 #pragma once
 
 #include "engine/train_spec.h"
+#include "pg/forecast_options.h"
 
 namespace many::engine {
 
 struct RunOptions {
-    pg::LearnerOptions learner;
+    bool forecasts;                // the algorithm is a forecaster
+    pg::LearnerOptions learner;    // of other algorithms
+    pg::ForecastOptions forecast;  // of forecasters; to be finished once the time's type is known
     core::HoldoutSpec holdout;
     char* since;  // text of holdout.since, parsed once the time column's type is known
     core::NullPolicy null_policy;

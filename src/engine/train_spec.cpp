@@ -276,6 +276,7 @@ void require_sums_suffice(const TrainPlan* plan, RunSpec* spec) {
 // Statistics suffice unless something needs a group's rows together.
 Exchange choose_exchange(RunSpec* spec) {
     using Kind = core::HoldoutSpec::Kind;
+    if (spec->forecasts) return Exchange::rows;
     for (int i = 0; i < spec->n_features; i++)
         if (spec->features()[i].kind == pg::FeatureKind::level) return Exchange::rows;
     if (spec->null_policy == core::NullPolicy::impute_mean) return Exchange::rows;
@@ -285,6 +286,31 @@ Exchange choose_exchange(RunSpec* spec) {
         return Exchange::rows;
     if (spec->cv_folds > 0 && spec->has_time) return Exchange::rows;
     return Exchange::statistics;
+}
+
+void describe_forecast(const TrainPlan* plan, RunOptions* options, RunSpec* spec) {
+    const TrainArguments* a = &plan->arguments;
+    if (!spec->has_time)
+        ereport(ERROR, (errcode(ERRCODE_INVALID_PARAMETER_VALUE),
+                        errmsg("algorithm \"%s\" needs a time column", a->algorithm),
+                        errhint("Give time_column: a date, a timestamp or an integer.")));
+    if (spec->null_policy == core::NullPolicy::impute_mean)
+        ereport(ERROR, (errcode(ERRCODE_INVALID_PARAMETER_VALUE),
+                        errmsg("null_policy \"impute_mean\" does not go with algorithm \"%s\"",
+                               a->algorithm),
+                        errhint("Use the option fill: a NULL is a missing value of its time.")));
+    for (int i = 0; i < spec->n_features; i++)
+        if (spec->features()[i].kind == pg::FeatureKind::level)
+            ereport(ERROR, (errcode(ERRCODE_FEATURE_NOT_SUPPORTED),
+                            errmsg("features: \"%s\" is categorical, which algorithm \"%s\" "
+                                   "cannot use",
+                                   NameStr(spec->features()[i].name), a->algorithm),
+                            errhint("Encode it as numbers in the source query.")));
+    pg::finish_forecast_options(&options->forecast, spec->time_type, spec->n_features);
+    spec->forecasts = true;
+    spec->forecast = options->forecast.spec;
+    spec->forecast.holdout = spec->holdout;
+    spec->seed = (int64)spec->forecast.seed;
 }
 
 // An argument that is not given is taken from the definition.
@@ -351,11 +377,13 @@ TrainPlan* plan_training(TrainArguments* arguments, const registry::ModelSet* st
     plan->source = pg::describe_source(a->source, "source");
     plan->features_given = a->n_features >= 0;
     if (plan->features_given) {
-        if (a->n_features == 0)
+        if (a->n_features == 0 && !options->forecasts)
             raise_missing("features",
                           "Give at least one feature, or NULL for every usable column.");
         plan->n_features = a->n_features;
         plan->features = a->features;
+    } else if (options->forecasts) {  // what is to come of them has to be known
+        plan->features = (char**)palloc0(sizeof(char*));
     } else {
         (void)require_column(plan->source, a->target, "target");
         find_features(plan);
@@ -380,9 +408,11 @@ TrainPlan* plan_training(TrainArguments* arguments, const registry::ModelSet* st
     spec->seconds_per_group = options->seconds_per_group;
     spec->options = pg::to_group_options(plan->learner);
     spec->append_only = options->append_only;
+    if (options->forecasts) describe_forecast(plan, options, spec);
     if (spec->append_only) require_sums_suffice(plan, spec);
     spec->exchange = choose_exchange(spec);
     require_room(spec);
+    plan->spec = spec;
     spec->n_overrides = encode_overrides(options, plan, spec->keys(), &overrides);
     spec->overrides_offset = (uint32)MAXALIGN(fixed);
     spec->bytes = (uint32)(MAXALIGN(fixed) + MAXALIGN((Size)overrides.len));

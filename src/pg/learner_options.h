@@ -33,7 +33,8 @@ inline constexpr int kDefaultCvFolds = 5;  // for "lambda": "auto"
 extern const char* const kLearnerOptionKeys;
 
 // 22023, with the list of algorithms as hint, when there is no such algorithm.
-void set_learner_algorithm(LearnerOptions* options, const char* name);
+// others: the names of algorithms that are known elsewhere, for the hint, or nullptr.
+void set_learner_algorithm(LearnerOptions* options, const char* name, const char* others = nullptr);
 
 // Sets the option `key` from a jsonb value (null: the default). False when `key` is not an option
 // of the learners; raises 22023 when the value is not valid for it.

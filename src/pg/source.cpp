@@ -219,3 +219,38 @@ ArrayType* strings_to_text_array(char** strings, int n) {
 }
 
 }  // namespace many::pg
+
+extern "C" {
+
+PG_FUNCTION_INFO_V1(many_source_columns);
+
+// source_columns(source) -> (name, type, collation): what the source returns, before a row is read.
+Datum many_source_columns(PG_FUNCTION_ARGS) {
+    InitMaterializedSRF(fcinfo, 0);
+    auto* result = (ReturnSetInfo*)fcinfo->resultinfo;
+    if (SPI_connect() != SPI_OK_CONNECT) elog(ERROR, "SPI_connect failed");
+    const many::pg::Source* source =
+        many::pg::describe_source(text_to_cstring(PG_GETARG_TEXT_PP(0)), "source");
+    for (int i = 0; i < source->columns->natts; i++) {
+        Form_pg_attribute attribute = TupleDescAttr(source->columns, i);
+        if (attribute->attisdropped) continue;
+        Datum values[3] = {CStringGetTextDatum(NameStr(attribute->attname)),
+                           CStringGetTextDatum(format_type_extended(
+                               attribute->atttypid, attribute->atttypmod,
+                               FORMAT_TYPE_TYPEMOD_GIVEN | FORMAT_TYPE_FORCE_QUALIFY)),
+                           (Datum)0};
+        bool nulls[3] = {false, false, true};
+        HeapTuple tuple = SearchSysCache1(COLLOID, ObjectIdGetDatum(attribute->attcollation));
+        if (HeapTupleIsValid(tuple)) {
+            auto* form = (Form_pg_collation)GETSTRUCT(tuple);
+            values[2] = CStringGetTextDatum(quote_qualified_identifier(
+                get_namespace_name(form->collnamespace), NameStr(form->collname)));
+            nulls[2] = false;
+            ReleaseSysCache(tuple);
+        }
+        tuplestore_putvalues(result->setResult, result->setDesc, values, nulls);
+    }
+    SPI_finish();
+    return (Datum)0;
+}
+}

@@ -1,5 +1,7 @@
 #include "promotion/candidates.h"
 
+#include "core/forecasters/forecast_model.h"
+
 #include <cmath>
 
 #include "core/codec/linear_model.h"
@@ -127,6 +129,14 @@ bool read_holdout(Datum model, core::SplitMetrics* metrics) {
     const Size length = VARSIZE_ANY_EXHDR(bytes);
     wall::WallError error;
     return wall::across_wall(&error, [&] {
+        if (core::is_forecast_model(data, length)) {
+            core::ForecastModel forecaster;
+            core::decode_forecast_model(data, length, forecaster);
+            const core::StepMetrics& m =
+                forecaster.total[static_cast<int>(core::ForecastSplit::holdout)];
+            *metrics = {m.n, m.rmse, m.mae, m.mape, m.smape, m.r2, m.bias};
+            return;
+        }
         *metrics = core::LinearModelView::open(data, length, core::LinearModelView::Check::checksum)
                        .holdout();
     });

@@ -131,7 +131,8 @@ void require_set_owner(const ModelSet* set) {
 
 const char* const kRunColumns =
     "run_id, model_set, version, storage, source, algorithm, partition_by, key_types, "
-    "nullable_keys, features, feature_types, target, time_column, key_collations";
+    "nullable_keys, features, feature_types, target, time_column, key_collations, details "
+    "OPERATOR(pg_catalog.->>) 'time_type'";
 
 TrainingRun* read_training_run(HeapTuple row, TupleDesc descriptor) {
     const auto string = [=](int column) { return SPI_getvalue(row, descriptor, column); };
@@ -172,6 +173,7 @@ TrainingRun* read_training_run(HeapTuple row, TupleDesc descriptor) {
     run->feature_types = strings(11, &n);
     run->target = string(12);
     run->time_column = string(13);
+    run->time_type = string(15);
     return run;
 }
 

@@ -72,6 +72,7 @@ struct TrainingRun {
     char** feature_types;
     const char* target;
     const char* time_column;  // or nullptr
+    const char* time_type;    // likewise, and of imported runs
 };
 // Raises 42704 (undefined_object) when there is no such set or version, with a hint listing what
 // there is.

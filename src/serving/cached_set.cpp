@@ -179,7 +179,9 @@ const struct varlena* granted_model(const CachedSet* set, Datum key, Datum model
         return nullptr;
     const auto* bytes = PG_DETOAST_DATUM_PACKED(model);
     core::LinearModelView view;
-    return check_model_bytes(VARDATA_ANY(bytes), VARSIZE_ANY_EXHDR(bytes), &view) ? bytes : nullptr;
+    return check_any_model(VARDATA_ANY(bytes), VARSIZE_ANY_EXHDR(bytes), &view) != ModelKind::error
+               ? bytes
+               : nullptr;
 }
 
 const struct varlena* read_model(const CachedSet* set, Jsonb* key) {

@@ -3,8 +3,10 @@
 
 #include <cstring>
 
+#include "core/forecasters/forecast_model.h"
 #include "pg/settings.h"
 #include "registry/registry.h"
+#include "serving/model_value.h"
 #include "wall/wall.h"
 
 extern "C" {
@@ -332,6 +334,7 @@ void end_cache_batch(const CacheBatch* batch, bool after_error) {
 
 void set_cached_level(CachedModel* model, double level) {
     if (model->level == level) return;
+    if (core::is_forecast_model(model->model(), model->model_length)) raise_forecaster();
     wall::WallError error;
     if (!wall::across_wall(&error, [&] {
             core::LinearModelView::set_interval_level(model->model(), model->model_length, level);

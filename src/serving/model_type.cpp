@@ -3,6 +3,7 @@
 #include "core/learners/linear.h"
 #include "pg/learner_options.h"
 #include "pg/server.h"
+#include "serving/forecast_value.h"
 #include "serving/model_value.h"
 #include "wall/wall.h"
 
@@ -29,6 +30,18 @@ struct NamedValue {
     const char* name;
     double value;
 };
+
+constexpr const char* kStatistics =
+    "\"n_rows\", \"n_parameters\", \"df_residual\", \"sigma\", \"r2\", \"adj_r2\", "
+    "\"log_likelihood\", \"aic\", \"aicc\", \"bic\", \"deviance\", \"condition_number\", "
+    "\"lambda\", \"alpha\", \"rank\"";
+
+core::ForecastSplit split_of(const char* name) {
+    if (strcmp(name, "train") == 0) return core::ForecastSplit::train;
+    if (strcmp(name, "holdout") == 0) return core::ForecastSplit::holdout;
+    if (strcmp(name, "cv") == 0) return core::ForecastSplit::cv;
+    raise_choice("split", name, "\"train\", \"holdout\", \"cv\"");
+}
 
 Datum float8_or_null(FunctionCallInfo fcinfo, double value) {
     if (std::isnan(value)) PG_RETURN_NULL();
@@ -66,14 +79,14 @@ Datum many_model_in(PG_FUNCTION_ARGS) {
     const uint64 length = hex_decode(text + 2, n - 2, VARDATA(value));
     SET_VARSIZE(value, VARHDRSZ + length);
     core::LinearModelView view;
-    (void)check_model_bytes(VARDATA(value), length, &view);
+    (void)check_any_model(VARDATA(value), length, &view);
     PG_RETURN_POINTER(value);
 }
 
 Datum many_model_out(PG_FUNCTION_ARGS) {
     ModelBytes bytes;
     core::LinearModelView view;
-    (void)open_model_value(PG_GETARG_DATUM(0), &bytes, &view);
+    (void)open_any_model(PG_GETARG_DATUM(0), &bytes, &view);
     char* text = static_cast<char*>(palloc(2 * bytes.length + 3));
     text[0] = '\\';
     text[1] = 'x';
@@ -88,14 +101,14 @@ Datum many_model_recv(PG_FUNCTION_ARGS) {
     SET_VARSIZE(value, static_cast<Size>(length) + VARHDRSZ);
     pq_copymsgbytes(message, VARDATA(value), length);
     core::LinearModelView view;
-    (void)check_model_bytes(VARDATA(value), static_cast<Size>(length), &view);
+    (void)check_any_model(VARDATA(value), static_cast<Size>(length), &view);
     PG_RETURN_POINTER(value);
 }
 
 Datum many_model_send(PG_FUNCTION_ARGS) {
     ModelBytes bytes;
     core::LinearModelView view;
-    (void)open_model_value(PG_GETARG_DATUM(0), &bytes, &view);
+    (void)open_any_model(PG_GETARG_DATUM(0), &bytes, &view);
     PG_RETURN_DATUM(
         make_model_value(reinterpret_cast<const unsigned char*>(bytes.data), bytes.length));
 }
@@ -108,7 +121,12 @@ Datum many_model_check(PG_FUNCTION_ARGS) {
     if (read_model_error(data, length, &stored)) PG_RETURN_BOOL(true);
     wall::WallError error;
     const bool intact = wall::across_wall(&error, [&] {
-        (void)core::LinearModelView::open(data, length, core::LinearModelView::Check::checksum);
+        if (core::is_forecast_model(data, length)) {
+            core::ForecastModel model;
+            core::decode_forecast_model(data, length, model);
+        } else {
+            (void)core::LinearModelView::open(data, length, core::LinearModelView::Check::checksum);
+        }
     });
     if (!intact && error.kind != wall::WallKind::invalid_data &&
         error.kind != wall::WallKind::unsupported)
@@ -119,7 +137,7 @@ Datum many_model_check(PG_FUNCTION_ARGS) {
 Datum many_model_error(PG_FUNCTION_ARGS) {
     ModelBytes bytes;
     core::LinearModelView view;
-    if (open_model_value(PG_GETARG_DATUM(0), &bytes, &view)) PG_RETURN_NULL();
+    if (open_any_model(PG_GETARG_DATUM(0), &bytes, &view) != ModelKind::error) PG_RETURN_NULL();
     ModelError error;
     if (!read_model_error(bytes.data, bytes.length, &error)) PG_RETURN_NULL();
     PG_RETURN_TEXT_P(
@@ -129,8 +147,15 @@ Datum many_model_error(PG_FUNCTION_ARGS) {
 Datum many_model_algorithm(PG_FUNCTION_ARGS) {
     ModelBytes bytes;
     core::LinearModelView view;
-    if (!open_model_value(PG_GETARG_DATUM(0), &bytes, &view)) PG_RETURN_NULL();
-    PG_RETURN_TEXT_P(cstring_to_text(pg::algorithm_name(view.algorithm())));
+    switch (open_any_model(PG_GETARG_DATUM(0), &bytes, &view)) {
+        case ModelKind::linear:
+            PG_RETURN_TEXT_P(cstring_to_text(pg::algorithm_name(view.algorithm())));
+        case ModelKind::forecast:
+            PG_RETURN_TEXT_P(cstring_to_text(forecast_algorithm(bytes)));
+        case ModelKind::error:
+            break;
+    }
+    PG_RETURN_NULL();
 }
 
 Datum many_model_bytes(PG_FUNCTION_ARGS) {
@@ -141,35 +166,44 @@ Datum many_model_bytes(PG_FUNCTION_ARGS) {
 Datum many_model_metric(PG_FUNCTION_ARGS) {
     ModelBytes bytes;
     core::LinearModelView view;
-    if (!open_model_value(PG_GETARG_DATUM(0), &bytes, &view)) PG_RETURN_NULL();
+    const ModelKind kind = open_any_model(PG_GETARG_DATUM(0), &bytes, &view);
+    if (kind == ModelKind::error) PG_RETURN_NULL();
     const char* split = text_to_cstring(PG_GETARG_TEXT_PP(1));
     const char* metric = text_to_cstring(PG_GETARG_TEXT_PP(2));
     core::SplitMetrics m{};
-    if (strcmp(split, "train") == 0)
+    double mase = NAN;
+    if (kind == ModelKind::forecast)
+        m = forecast_metrics(bytes, split_of(split), &mase);
+    else if (split_of(split) == core::ForecastSplit::train)
         m = view.train();
-    else if (strcmp(split, "holdout") == 0)
+    else if (split_of(split) == core::ForecastSplit::holdout)
         m = view.holdout();
-    else if (strcmp(split, "cv") == 0)
-        m = view.cv();
     else
-        raise_choice("split", split, "\"train\", \"holdout\", \"cv\"");
+        m = view.cv();
     const NamedValue values[] = {{"n_rows", m.n_rows}, {"rmse", m.rmse},   {"mae", m.mae},
                                  {"mape", m.mape},     {"smape", m.smape}, {"r2", m.r2},
-                                 {"bias", m.bias}};
+                                 {"bias", m.bias},     {"mase", mase}};
     for (const NamedValue& entry : values) {
         if (strcmp(entry.name, metric) != 0) continue;
         if (!(m.n_rows > 0)) PG_RETURN_NULL();
         return float8_or_null(fcinfo, entry.value);
     }
     raise_choice("metric", metric,
-                 "\"n_rows\", \"rmse\", \"mae\", \"mape\", \"smape\", \"r2\", \"bias\"");
+                 "\"n_rows\", \"rmse\", \"mae\", \"mape\", \"smape\", \"r2\", \"bias\", "
+                 "\"mase\"");
 }
 
 Datum many_model_statistic(PG_FUNCTION_ARGS) {
     ModelBytes bytes;
     core::LinearModelView view;
-    if (!open_model_value(PG_GETARG_DATUM(0), &bytes, &view)) PG_RETURN_NULL();
+    const ModelKind kind = open_any_model(PG_GETARG_DATUM(0), &bytes, &view);
+    if (kind == ModelKind::error) PG_RETURN_NULL();
     const char* name = text_to_cstring(PG_GETARG_TEXT_PP(1));
+    if (kind == ModelKind::forecast) {
+        double value = NAN;
+        if (!forecast_statistic(bytes, name, &value)) raise_choice("name", name, kStatistics);
+        return float8_or_null(fcinfo, value);
+    }
     const core::FitStatistics s = core::fit_statistics(view.n_rows(), view.df_residual(),
                                                        view.rss(), view.r2(), view.has_intercept());
     const NamedValue values[] = {
@@ -190,10 +224,8 @@ Datum many_model_statistic(PG_FUNCTION_ARGS) {
     };
     for (const NamedValue& entry : values)
         if (strcmp(entry.name, name) == 0) return float8_or_null(fcinfo, entry.value);
-    raise_choice("name", name,
-                 "\"n_rows\", \"n_parameters\", \"df_residual\", \"sigma\", \"r2\", \"adj_r2\", "
-                 "\"log_likelihood\", \"aic\", \"bic\", \"deviance\", \"condition_number\", "
-                 "\"lambda\", \"alpha\", \"rank\"");
+    if (strcmp(name, "aicc") == 0) PG_RETURN_NULL();
+    raise_choice("name", name, kStatistics);
 }
 
 }  // extern "C"

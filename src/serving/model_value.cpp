@@ -3,6 +3,7 @@
 
 #include <cstring>
 
+#include "core/forecasters/forecast_model.h"
 #include "wall/wall.h"
 
 namespace many::serving {
@@ -61,27 +62,57 @@ bool read_model_error(const char* data, Size length, ModelError* error) {
     return true;
 }
 
-bool check_model_bytes(const char* data, Size length, core::LinearModelView* view) {
+ModelKind check_any_model(const char* data, Size length, core::LinearModelView* view) {
     if (is_error_value(data, length)) {
         ModelError error;
         if (!read_model_error(data, length, &error))
             ereport(ERROR, (errcode(ERRCODE_DATA_CORRUPTED), errmsg("damaged model value")));
-        return false;
+        return ModelKind::error;
     }
+    const bool forecasts = core::is_forecast_model(data, length);
     wall::WallError error;
     if (!wall::across_wall(&error, [&] {
-            *view =
-                core::LinearModelView::open(data, length, core::LinearModelView::Check::checksum);
+            if (forecasts) {
+                core::ForecastModel model;
+                core::decode_forecast_model(data, length, model);
+            } else {
+                *view = core::LinearModelView::open(data, length,
+                                                    core::LinearModelView::Check::checksum);
+            }
         }))
         wall::raise_wall_error(&error);
-    return true;
+    return forecasts ? ModelKind::forecast : ModelKind::linear;
 }
 
-bool open_model_value(Datum value, ModelBytes* bytes, core::LinearModelView* view) {
+ModelKind open_any_model(Datum value, ModelBytes* bytes, core::LinearModelView* view) {
     const auto* detoasted = PG_DETOAST_DATUM_PACKED(value);
     bytes->data = VARDATA_ANY(detoasted);
     bytes->length = VARSIZE_ANY_EXHDR(detoasted);
-    return check_model_bytes(bytes->data, bytes->length, view);
+    return check_any_model(bytes->data, bytes->length, view);
+}
+
+namespace {
+
+bool is_row_model(ModelKind kind) {
+    if (kind == ModelKind::forecast) raise_forecaster();
+    return kind == ModelKind::linear;
+}
+
+}  // namespace
+
+void raise_forecaster() {
+    ereport(ERROR, (errcode(ERRCODE_WRONG_OBJECT_TYPE),
+                    errmsg("the model is a forecaster: it does not predict single rows"),
+                    errhint("Use forecast, or score_many_models with a horizon.")));
+    pg_unreachable();
+}
+
+bool check_model_bytes(const char* data, Size length, core::LinearModelView* view) {
+    return is_row_model(check_any_model(data, length, view));
+}
+
+bool open_model_value(Datum value, ModelBytes* bytes, core::LinearModelView* view) {
+    return is_row_model(open_any_model(value, bytes, view));
 }
 
 Datum make_model_value(const unsigned char* model, Size length) {

@@ -33,11 +33,20 @@ struct ModelError {
     uint32 hint_length;
 };
 
-// Detoasts and checks fully: raises XX001 when damaged. Returns false for an error value.
-bool open_model_value(Datum value, ModelBytes* bytes, core::LinearModelView* view);
+// forecast: a forecaster's model (core/forecasters/forecast_model.h).
+enum class ModelKind { error, linear, forecast };
 
-// Raises XX001 unless the bytes are an intact model or error value; true for a model.
+// Detoasts and checks fully: raises XX001 when damaged. `view` is set for linear.
+ModelKind open_any_model(Datum value, ModelBytes* bytes, core::LinearModelView* view);
+ModelKind check_any_model(const char* data, Size length, core::LinearModelView* view);
+
+// The same where only models that predict rows make sense: false for an error value, 42809 for a
+// forecaster.
+bool open_model_value(Datum value, ModelBytes* bytes, core::LinearModelView* view);
 bool check_model_bytes(const char* data, Size length, core::LinearModelView* view);
+
+// 42809: a forecaster where a row was to be predicted.
+[[noreturn]] void raise_forecaster();
 
 // False unless the bytes are an intact error value.
 bool read_model_error(const char* data, Size length, ModelError* error);

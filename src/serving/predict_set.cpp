@@ -1,7 +1,9 @@
 // predict and predict_interval by model set: one row, from JSON, with the session's model cache.
 #include "serving/predict_set.h"
 
+#include "core/forecasters/forecast_model.h"
 #include "pg/learner_options.h"
+#include "serving/model_value.h"
 #include "serving/score_value.h"
 #include "wall/wall.h"
 
@@ -98,13 +100,19 @@ TupleDesc interval_type(FunctionCallInfo fcinfo) {
 
 namespace many::serving {
 
-core::Score score_entry(CachedModel* entry, Jsonb* features) {
-    const CachedRun* run = entry->run;
+void read_features(const CachedRun* run, Jsonb* features) {
     if (!JB_ROOT_IS_OBJECT(features))
         ereport(ERROR,
                 (errcode(ERRCODE_INVALID_PARAMETER_VALUE), errmsg("features must be a JSON object"),
                  errhint("The features are %s.", feature_list(run))));
     for (int i = 0; i < run->n_features; ++i) read_feature(run, i, features);
+}
+
+core::Score score_entry(CachedModel* entry, Jsonb* features) {
+    const CachedRun* run = entry->run;
+    if (entry->model_length > 0 && core::is_forecast_model(entry->model(), entry->model_length))
+        raise_forecaster();
+    read_features(run, features);
     core::Score score;
     score.code = core::ScoreCode::no_model;
     if (entry->model_length == 0) return score;

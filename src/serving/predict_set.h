@@ -10,6 +10,9 @@ namespace many::serving {
 // values, the text of a level among them, stay in entry->run->values until the next call.
 core::Score score_entry(CachedModel* entry, Jsonb* features);
 
+// Puts the features of an object into run->values. Raises as score_entry.
+void read_features(const CachedRun* run, Jsonb* features);
+
 // Raises 22023.
 void check_interval_level(double level);
 

@@ -14,6 +14,8 @@
 #include "registry/access.h"
 #include "registry/notify.h"
 #include "registry/registry.h"
+#include "serving/forecast_call.h"
+#include "serving/forecast_query.h"
 #include "serving/score_query.h"
 #include "serving/score_receiver.h"
 #include "serving/score_table.h"
@@ -35,6 +37,7 @@ struct ScoreArguments {
     char** id_columns;  // nullptr: the default
     int n_id_columns;
     int version;  // 0: production, then the latest
+    int horizon;  // 0: not given
     double level;
     Jsonb* options;
     bool replace;
@@ -47,6 +50,8 @@ struct ScoreRun {
     int64 run_id;
     TimestampTz started;
     int workers;
+    bool forecasts;
+    int horizon;
     bool models_in_memory;
     ScoreCounts counts;
     pg::Resources before;  // of the session
@@ -91,10 +96,8 @@ void read_arguments(FunctionCallInfo fcinfo, ScoreArguments* a) {
     if (!PG_ARGISNULL(4) && a->version < 1)
         ereport(ERROR, (errcode(ERRCODE_INVALID_PARAMETER_VALUE),
                         errmsg("version must be at least 1, not %d", a->version)));
-    if (!PG_ARGISNULL(5))
-        ereport(ERROR, (errcode(ERRCODE_FEATURE_NOT_SUPPORTED),
-                        errmsg("horizon applies to forecasters only"),
-                        errhint("Leave it NULL: the source's rows are scored.")));
+    a->horizon = PG_ARGISNULL(5) ? 0 : PG_GETARG_INT32(5);
+    if (!PG_ARGISNULL(5)) check_horizon(a->horizon);
     a->level = PG_ARGISNULL(6) ? 0.95 : PG_GETARG_FLOAT8(6);
     if (!(a->level > 0 && a->level < 1))
         ereport(ERROR, (errcode(ERRCODE_INVALID_PARAMETER_VALUE),
@@ -140,10 +143,11 @@ int planned_processes(SPIPlanPtr plan) {
 }
 
 void run_query(const ScoreSpec* spec, ScoreReceiver* receiver, int workers, ScoreRun* run) {
-    run->models_in_memory =
-        spec->models.model_bytes <= static_cast<int64>(many_memory_budget_kb) * 1024;
-    const char* query =
-        run->models_in_memory ? build_score_query(spec) : build_joined_score_query(spec);
+    run->models_in_memory = !run->forecasts && spec->models.model_bytes <=
+                                                   static_cast<int64>(many_memory_budget_kb) * 1024;
+    const char* query = run->forecasts          ? build_forecast_query(spec, run->horizon)
+                        : run->models_in_memory ? build_score_query(spec)
+                                                : build_joined_score_query(spec);
     pg::WorkerCpu worker_cpu = {};
     SPIExecuteOptions options = {};
     options.read_only = true;
@@ -233,7 +237,7 @@ void record_run(const ScoreArguments* a, const ScoreSpec* spec, const Prediction
         Int64GetDatum(run->counts.rows),
         Int32GetDatum(run->workers),
         CStringGetTextDatum(trained->algorithm),
-        CStringGetTextDatum(spec->source->text),
+        CStringGetTextDatum(spec->source != nullptr ? spec->source->text : trained->source),
         PointerGetDatum(pg::strings_to_text_array(trained->partition_by, trained->n_keys)),
         PointerGetDatum(pg::strings_to_text_array(trained->key_types, trained->n_keys)),
         CStringGetTextDatum(trained->target),
@@ -301,6 +305,22 @@ void describe_run_in_errors(void* argument) {
     errcontext("scoring with model set \"%s\"", run->model_set);
 }
 
+void require_arguments_of_kind(const ScoreArguments* a, const ScoreSpec* spec, bool forecasts) {
+    if (!forecasts && a->horizon != 0)
+        ereport(ERROR, (errcode(ERRCODE_INVALID_PARAMETER_VALUE),
+                        errmsg("horizon applies to forecasters only, not to algorithm \"%s\"",
+                               spec->run->algorithm),
+                        errhint("Leave it NULL: the source's rows are scored.")));
+    if (forecasts && a->source != nullptr && spec->models.n_features == 0)
+        ereport(ERROR, (errcode(ERRCODE_INVALID_PARAMETER_VALUE),
+                        errmsg("the forecasters of model set \"%s\" take no features from a source",
+                               spec->run->model_set),
+                        errhint("Leave source NULL: each series is forecast from its end.")));
+    if (forecasts && a->id_columns != nullptr)
+        ereport(ERROR, (errcode(ERRCODE_INVALID_PARAMETER_VALUE),
+                        errmsg("id_columns apply to scored rows only, not to forecasts")));
+}
+
 void score(const ScoreArguments* a, ScoreSpec* spec, ScoreRun* run, TimestampTz* finished) {
     PredictionsTable table = {};
     spec->level = a->level;
@@ -308,9 +328,17 @@ void score(const ScoreArguments* a, ScoreSpec* spec, ScoreRun* run, TimestampTz*
     PushActiveSnapshot(GetTransactionSnapshot());  // the statement's is older than the lock
     find_score_models(&spec->models, a->model_set, a->version);
     spec->run = spec->models.run;
-    spec->source =
-        pg::describe_source(a->source != nullptr ? a->source : spec->run->source, "source");
-    describe_score(spec, a->id_columns, a->n_id_columns);
+    run->forecasts = scores_forecast(&spec->models);
+    run->horizon = a->horizon;
+    require_arguments_of_kind(a, spec, run->forecasts);
+    // Forecasters without features need no row.
+    if (!run->forecasts || spec->models.n_features > 0)
+        spec->source =
+            pg::describe_source(a->source != nullptr ? a->source : spec->run->source, "source");
+    if (run->forecasts)
+        describe_forecast_score(spec);
+    else
+        describe_score(spec, a->id_columns, a->n_id_columns);
     run->run_id = registry::new_run_id();
     prepare_predictions(&table, spec, a->into_table, a->replace);
     create_run_partition(&table, run->run_id);

@@ -4,6 +4,7 @@
 #include "pg/feature_reader.h"
 #include "registry/access.h"
 #include "registry/key_text.h"
+#include "serving/score_query_parts.h"
 
 extern "C" {
 #include "catalog/pg_operator.h"
@@ -17,6 +18,8 @@ namespace many::serving {
 namespace {
 
 constexpr int kMaxVariadic = FUNC_MAX_ARGS - 4;  // after the fixed arguments of score_row
+
+}  // namespace
 
 Oid type_from_text(const char* name) {
     LOCAL_FCINFO(call, 1);
@@ -43,6 +46,8 @@ Form_pg_attribute required_column(const pg::Source* source, const char* name, co
     return TupleDescAttr(source->columns, column - 1);
 }
 
+namespace {
+
 void carry(ScoreSpec* spec, Form_pg_attribute attribute) {
     for (int i = 0; i < spec->n_carried; ++i)
         if (strcmp(spec->carried[i].name, NameStr(attribute->attname)) == 0) return;
@@ -56,6 +61,8 @@ bool is_integer(Oid type) {
 bool is_text(Oid type) {
     return type == TEXTOID || type == VARCHAROID;
 }
+
+}  // namespace
 
 void check_keys(const ScoreSpec* spec, const registry::TrainingRun* run) {
     for (int i = 0; i < run->n_keys; ++i) {
@@ -93,6 +100,8 @@ void check_features(const ScoreSpec* spec, const registry::TrainingRun* run) {
     }
 }
 
+namespace {
+
 // The equality of a source column and a key of the models, as "OPERATOR(schema.=)".
 char* equality_operator(const char* column, Oid source_type, Oid key_type) {
     Oid equality = InvalidOid;
@@ -121,11 +130,15 @@ char* equality_operator(const char* column, Oid source_type, Oid key_type) {
     return text;
 }
 
+}  // namespace
+
 // The value of a key column as an expression over k, a row of model_store.
 char* key_expression(const registry::TrainingRun* run, int i) {
     return registry::key_value_sql("k.partition_key", run->partition_by[i],
                                    type_from_text(run->key_types[i]));
 }
+
+namespace {
 
 char* select_one_text(const char* query) {
     if (SPI_execute(query, true, 1) != SPI_OK_SELECT) elog(ERROR, "could not read the models");
@@ -141,6 +154,8 @@ char* some_key_value(const ScoreSpec* spec, int i) {
                  "(k.partition_key OPERATOR(pg_catalog.->>) %s) IS NOT NULL LIMIT 1",
                  name, score_models_rows(&spec->models), name));
 }
+
+}  // namespace
 
 void append_join_condition(StringInfo query, const ScoreSpec* spec, int i) {
     const registry::TrainingRun* run = spec->run;
@@ -164,6 +179,8 @@ void append_join_condition(StringInfo query, const ScoreSpec* spec, int i) {
     }
     appendStringInfo(query, "(s.%s IS NULL) OPERATOR(pg_catalog.=) (m.k%d IS NULL)", column, i + 1);
 }
+
+namespace {
 
 // Two models for one row would double it: possible only where the source's equality is wider than
 // the one of training.

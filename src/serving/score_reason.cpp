@@ -18,6 +18,14 @@ char* score_reason(core::ScoreCode code, const char* feature, const char* level,
             return pstrdup("no model for this group");
         case core::ScoreCode::overflow:
             return pstrdup("the prediction is out of range");
+        case core::ScoreCode::without_season:
+            return pstrdup("the series was too short for its season: forecast without");
+        case core::ScoreCode::naive_instead:
+            return pstrdup("the series was too short for the algorithm: naive forecast");
+        case core::ScoreCode::explosive:
+            return pstrdup("the forecast is far outside of the values seen");
+        case core::ScoreCode::no_future:
+            return pstrdup("the source has no features of this time");
         case core::ScoreCode::ok:
             break;
     }

@@ -20,7 +20,7 @@ namespace many::serving {
 namespace {
 constexpr int kBlockRows = 1000;
 constexpr Size kBlockBytes = 256 * 1024;
-constexpr int kReasons = 8;  // codes of core::ScoreCode
+constexpr int kReasons = 11;  // codes of core::ScoreCode
 }  // namespace
 
 struct ScoreReceiver {

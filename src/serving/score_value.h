@@ -42,7 +42,9 @@ struct PackedScore {
 
 // Whether the prediction of a score may be used.
 inline bool is_usable(core::ScoreCode code) noexcept {
-    return code == core::ScoreCode::ok || code == core::ScoreCode::imputed;
+    return code == core::ScoreCode::ok || code == core::ScoreCode::imputed ||
+           code == core::ScoreCode::without_season || code == core::ScoreCode::naive_instead ||
+           code == core::ScoreCode::explosive;
 }
 
 }  // namespace many::serving

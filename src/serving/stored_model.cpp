@@ -92,7 +92,8 @@ const struct varlena* take_model(const ModelPlace* place, TupleTableSlot* slot, 
     const Datum value = slot_getattr(slot, place->model, &is_null);
     const auto* model = PG_DETOAST_DATUM_COPY(value);
     core::LinearModelView view;
-    if (!check_model_bytes(VARDATA(model), VARSIZE(model) - VARHDRSZ, &view)) return nullptr;
+    if (check_any_model(VARDATA(model), VARSIZE(model) - VARHDRSZ, &view) == ModelKind::error)
+        return nullptr;
     if (is_committed(slot)) {
         const SharedModelKey key = shared_key(place, stored_key);
         share_model(&key, run_id, VARDATA(model), VARSIZE(model) - VARHDRSZ);

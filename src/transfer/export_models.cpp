@@ -6,6 +6,7 @@
 #include "core/codec/linear_model.h"
 #include "pg/server.h"
 #include "registry/registry.h"
+#include "serving/model_value.h"
 #include "serving/score_query.h"
 #include "transfer/export_format.h"
 #include "transfer/row_batches.h"
@@ -59,7 +60,8 @@ void read_run(Export* ex, StringInfo json) {
         "s.latest_version THEN NULL ELSE r.features END, 'algorithm', r.algorithm, 'time_column', "
         "r.time_column, 'options', r.options, 'tags', r.tags), "
         "jsonb_build_object('key_types', r.key_types, 'key_collations', r.key_collations, "
-        "'features', r.features, 'feature_types', r.feature_types), "
+        "'features', r.features, 'feature_types', r.feature_types) || "
+        "jsonb_strip_nulls(jsonb_build_object('time_type', r.details ->> 'time_type')), "
         "jsonb_build_object('database', current_database(), 'run_id', r.run_id, 'kind', r.kind, "
         "'run_by', r.run_by::text, 'started_at', r.started_at, 'finished_at', r.finished_at, "
         "'elapsed', r.elapsed, 'groups', r.groups, 'trained', r.trained, 'failed', r.failed, "
@@ -136,11 +138,9 @@ void put_model(Export* ex, HeapTuple tuple, TupleDesc descriptor) {
     const char* data = VARDATA_ANY(model);
     const Size length = VARSIZE_ANY_EXHDR(model);
     ex->model_id = int64_at(tuple, descriptor, 7);
-    wall::WallError error;
-    if (!wall::across_wall(&error, [&] {
-            (void)core::LinearModelView::open(data, length, core::LinearModelView::Check::checksum);
-        }))
-        wall::raise_wall_error(&error);
+    core::LinearModelView view;
+    if (serving::check_any_model(data, length, &view) == serving::ModelKind::error)
+        ereport(ERROR, (errcode(ERRCODE_DATA_CORRUPTED), errmsg("not a stored model")));
     ex->model_id = 0;
     append_model_member(&json, data, length);
     put_line(ex, &json);

@@ -95,7 +95,11 @@ void read_definition(ImportHeader* h, Jsonb* json) {
     require_distinct(h->partition_by, h->n_keys, "partition_by");
     require_distinct(h->given_features, h->n_given_features, "features");
     // An unknown algorithm or option is the caller's 22023, with what this release knows as hint.
-    h->algorithm_code = engine::parse_run_options(h->algorithm, h->options)->learner.algorithm;
+    const engine::RunOptions* options = engine::parse_run_options(h->algorithm, h->options);
+    h->algorithm_code = options->learner.algorithm;
+    h->forecasts = options->forecasts;
+    h->method = options->forecast.spec.method.method;
+    if (h->forecasts && h->time_column == nullptr) raise_member("time_column");
 }
 
 void read_keys(ImportHeader* h, Jsonb* json) {
@@ -116,11 +120,21 @@ void read_keys(ImportHeader* h, Jsonb* json) {
     }
 }
 
+// Of forecasters: what forecasts are dated by.
+void read_time_type(ImportHeader* h, Jsonb* json) {
+    if (!h->forecasts) return;
+    h->time_type = type_by_name(string_member(json, "time_type", kMaxTypeName, false),
+                                "time column", h->time_column);
+    if (pg::time_type_of(h->time_type) == core::TimeType::integer && h->time_type != INT2OID &&
+        h->time_type != INT4OID && h->time_type != INT8OID)
+        raise_member("time_type");
+}
+
 void read_features(ImportHeader* h, Jsonb* json) {
     int n_types = 0;
     h->features = strings_member(json, "features", kMaxName, false, false, &h->n_features);
     char** types = strings_member(json, "feature_types", kMaxTypeName, false, false, &n_types);
-    if (h->n_features < 1 || h->n_features >= core::MomentLayout::kMaxColumns)
+    if (h->n_features < (h->forecasts ? 0 : 1) || h->n_features >= core::MomentLayout::kMaxColumns)
         raise_member("features");
     if (n_types != h->n_features) raise_member("feature_types");
     require_distinct(h->features, h->n_features, "features");
@@ -162,6 +176,7 @@ ImportHeader* read_header(const char* part, Size length) {
     if (h->model_set[0] == '\0') raise_member("model_set");
     read_definition(h, object_member(json, "definition"));
     Jsonb* columns = object_member(json, "columns");
+    read_time_type(h, columns);
     read_keys(h, columns);
     read_features(h, columns);
     require_encoding(h, string_member(json, "encoding", kMaxName, false));

@@ -6,6 +6,7 @@
 #include "registry/key_text.h"
 
 #include "core/codec/linear_model.h"
+#include "core/forecasters/method.h"
 
 namespace many::transfer {
 
@@ -33,6 +34,9 @@ struct ImportHeader {
     Oid* feature_types;
     bool* categorical;  // per feature
     core::Algorithm algorithm_code;
+    bool forecasts;  // the algorithm is a forecaster, and what algorithm_code says does not matter
+    core::ForecastMethod method;
+    Oid time_type;  // of the time column of forecasters; InvalidOid for others
     // facts of the run that made the version
     Jsonb* run;
 };

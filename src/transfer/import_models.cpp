@@ -10,9 +10,11 @@
 // memory at a time, and a batch of those to be written.
 #include "core/codec/linear_model.h"
 #include "core/codec/model_audit.h"
+#include "core/forecasters/forecast_model.h"
 #include "engine/collect.h"
 #include "engine/run_segment.h"
 #include "engine/set_view.h"
+#include "pg/forecast_options.h"
 #include "pg/server.h"
 #include "pg/settings.h"
 #include "pg/source.h"
@@ -87,7 +89,30 @@ void require_fitting_model(const ImportHeader* h, const core::LinearModelView& m
     }
 }
 
+// Decoding a forecaster checks its values too.
+void require_sound_forecaster(const ImportHeader* h, const struct varlena* value) {
+    bool is_forecaster = false;
+    bool fits = false;
+    wall::WallError error;
+    if (!wall::across_wall(&error, [&] {
+            const Size length = VARSIZE(value) - VARHDRSZ;
+            is_forecaster = core::is_forecast_model(VARDATA(value), length);
+            if (!is_forecaster) return;
+            core::ForecastModel model;
+            core::decode_forecast_model(VARDATA(value), length, model);
+            fits = model.asked == h->method && model.n_features == h->n_features &&
+                   model.grid.type == pg::time_type_of(h->time_type);
+        }))
+        wall::raise_wall_error(&error);
+    if (!is_forecaster) raise_model("it has another algorithm");
+    if (!fits) raise_model("it has another algorithm, other features or times");
+}
+
 void require_sound_model(const ImportHeader* h, const struct varlena* value) {
+    if (h->forecasts) {
+        require_sound_forecaster(h, value);
+        return;
+    }
     core::LinearModelView model;
     const char* defect = nullptr;
     wall::WallError error;

@@ -146,6 +146,9 @@ void record_import(const ImportRun* run, int64 lines) {
     add_text(&p, run->imported_from);
     add(&p, JSONBOID, JsonbPGetDatum(h->run));
     add_text(&p, PG_VERSION);
+    add_text(&p, OidIsValid(h->time_type)
+                     ? format_type_extended(h->time_type, -1, FORMAT_TYPE_FORCE_QUALIFY)
+                     : "");
     registry::enter_registry(&rights);
     write_registry(
         "INSERT INTO many_models.runs (run_id, model_set, kind, version, status, run_by, "
@@ -156,7 +159,8 @@ void record_import(const ImportRun* run, int64 lines) {
         "SELECT $9, $1, 'import', $10, 'succeeded', $11, $12, $13, $14, $16 + $17 + $18, $16, $17, "
         "$18, $19, 0, 1, $5, $2, $20, $21, $22, $3, $15, $23, $6, $7, $8, $24, $25, "
         "jsonb_build_object('imported', jsonb_build_object('model_set', $26, 'version', $27, "
-        "'sha256', $28, 'source', $29, 'run', $30)), e.extversion, $31 "
+        "'sha256', $28, 'source', $29, 'run', $30)) || "
+        "jsonb_strip_nulls(jsonb_build_object('time_type', nullif($32, ''))), e.extversion, $31 "
         "FROM pg_catalog.pg_extension AS e WHERE e.extname = 'many_models'",
         &p, SPI_OK_INSERT);
     Parameters set = {};

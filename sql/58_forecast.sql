@@ -1,0 +1,58 @@
+-- Forecasts: of one group in real time, of a model in any query, and what score_many_models puts beside
+-- each model.
+
+CREATE FUNCTION many_models.forecast(
+    model_set text,
+    key       jsonb,
+    horizon   integer DEFAULT NULL,
+    level     double precision DEFAULT 0.95,
+    features  jsonb DEFAULT NULL,
+    version   integer DEFAULT NULL
+) RETURNS TABLE (
+    horizon_step  integer,
+    forecast_time text,
+    prediction    double precision,
+    lower         double precision,
+    upper         double precision,
+    model_version integer,
+    model_level   text,
+    reason        text
+)
+    AS 'MODULE_PATHNAME', 'many_forecast_set' LANGUAGE C STABLE PARALLEL SAFE COST 1000 ROWS 12;
+COMMENT ON FUNCTION many_models.forecast(text, jsonb, integer, double precision, jsonb, integer) IS
+    'the forecast of one group, a row for each step behind the end of its series; horizon NULL: as many as suit its frequency; features: an array of objects, one for each step, where the models have features; version NULL: as predict';
+
+CREATE FUNCTION many_models.model_forecast(
+    model     many_models.model,
+    horizon   integer DEFAULT NULL,
+    level     double precision DEFAULT 0.95,
+    time_type anyelement DEFAULT NULL::timestamp
+) RETURNS TABLE (
+    forecast_time anyelement,
+    horizon_step  integer,
+    prediction    double precision,
+    lower         double precision,
+    upper         double precision
+)
+    AS 'MODULE_PATHNAME', 'many_model_forecast' LANGUAGE C STABLE PARALLEL SAFE COST 1000 ROWS 12;
+COMMENT ON FUNCTION many_models.model_forecast(many_models.model, integer, double precision, anyelement) IS
+    'the forecast of a model without features; time_type: a NULL of the time column''s type, whose values forecast_time has';
+
+-- For score_many_models. Stable: times depend on the server's time zones.
+CREATE FUNCTION many_models.forecast_scores(
+    model_id     bigint,
+    version      integer,
+    model        many_models.model,
+    horizon      integer,
+    level        double precision,
+    time_type    anyelement,
+    future_times anyarray,
+    future       double precision[]
+) RETURNS TABLE (
+    forecast_time anyelement,
+    horizon_step  integer,
+    score         many_models.score
+)
+    AS 'MODULE_PATHNAME', 'many_forecast_scores' LANGUAGE C STABLE PARALLEL SAFE COST 1000 ROWS 12;
+COMMENT ON FUNCTION many_models.forecast_scores(bigint, integer, many_models.model, integer, double precision, anyelement, anyarray, double precision[]) IS
+    'the steps of one group for the predictions table; future: features at future_times, one feature after the other; a NULL model gives one row that says so';

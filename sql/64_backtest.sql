@@ -1,0 +1,133 @@
+-- Backtests: every forecast of the past beside what came.
+
+CREATE FUNCTION many_models.source_columns(source text)
+    RETURNS TABLE (name text, type text, collation_name text)
+    AS 'MODULE_PATHNAME', 'many_source_columns' LANGUAGE C VOLATILE STRICT PARALLEL UNSAFE ROWS 20;
+COMMENT ON FUNCTION many_models.source_columns(text) IS
+    'the columns of a source, as the caller sees it, with their types';
+REVOKE ALL ON FUNCTION many_models.source_columns(text) FROM PUBLIC;
+
+CREATE FUNCTION many_models.backtest_points(
+    model_set    text,
+    source       text    DEFAULT NULL,
+    partition_by text[]  DEFAULT NULL,
+    target       text    DEFAULT NULL,
+    features     text[]  DEFAULT NULL,
+    algorithm    text    DEFAULT NULL,
+    time_column  text    DEFAULT NULL,
+    options      jsonb   DEFAULT '{}',
+    tags         jsonb   DEFAULT '{}',
+    workers      integer DEFAULT NULL
+) RETURNS TABLE (
+    partition_key jsonb,
+    forecast_time text,
+    fold          integer,
+    horizon_step  integer,
+    actual        double precision,
+    prediction    double precision,
+    lower         double precision,
+    upper         double precision,
+    message       text,
+    hint          text
+)
+    AS 'MODULE_PATHNAME', 'many_backtest_points' LANGUAGE C VOLATILE PARALLEL UNSAFE ROWS 1000;
+COMMENT ON FUNCTION many_models.backtest_points(text, text, text[], text, text[], text, text, jsonb, jsonb, integer) IS
+    'the rows of backtest_many_models, with keys and times as text; fold 1 is the latest; a group without a backtest has one row with a message';
+REVOKE ALL ON FUNCTION many_models.backtest_points(text, text, text[], text, text[], text, text, jsonb, jsonb, integer) FROM PUBLIC;
+
+-- Without a search_path of its own: into_table and source are the caller's names. Hence every name qualified.
+CREATE FUNCTION many_models.backtest_many_models(
+    model_set    text,
+    source       text    DEFAULT NULL,
+    partition_by text[]  DEFAULT NULL,
+    target       text    DEFAULT NULL,
+    features     text[]  DEFAULT NULL,
+    algorithm    text    DEFAULT NULL,
+    time_column  text    DEFAULT NULL,
+    options      jsonb   DEFAULT '{}',
+    into_table   text    DEFAULT NULL,
+    workers      integer DEFAULT NULL
+) RETURNS many_models.run_summary
+    LANGUAGE plpgsql VOLATILE PARALLEL UNSAFE
+    AS $$
+DECLARE
+    started   CONSTANT timestamptz := pg_catalog.clock_timestamp();
+    summary   many_models.run_summary;
+    place     text := (SELECT pg_catalog.string_agg(pg_catalog.quote_ident(n.name), '.' ORDER BY n.i)
+                       FROM pg_catalog.unnest(CASE WHEN into_table IS NULL THEN ARRAY[pg_catalog.concat(model_set, '_backtest')]
+                                              ELSE pg_catalog.parse_ident(into_table) END) WITH ORDINALITY AS n (name, i));
+    by_source text := source;
+    keys      text[] := partition_by;
+    at_column text := time_column;
+    columns   text := '';
+    list      text := '';
+    picks     text := '';
+    clash     text;
+    item      record;
+BEGIN
+    SELECT coalesce(by_source, s.source), coalesce(keys, s.partition_by), coalesce(at_column, s.time_column)
+    INTO by_source, keys, at_column
+    FROM many_models.model_sets AS s WHERE s.model_set OPERATOR(pg_catalog.=) backtest_many_models.model_set;
+    by_source := coalesce(by_source, source);
+    keys := coalesce(keys, partition_by);
+    at_column := coalesce(at_column, time_column);
+    IF by_source IS NULL OR keys IS NULL OR at_column IS NULL THEN
+        RAISE EXCEPTION 'argument % is missing',
+            CASE WHEN by_source IS NULL THEN 'source' WHEN keys IS NULL THEN 'partition_by' ELSE 'time_column' END
+            USING ERRCODE = '22023',
+                HINT = 'There is no model set of this name whose definition has it.';
+    END IF;
+    FOR item IN
+        SELECT w.name, w.is_key, c.type, c.collation_name
+        FROM (SELECT k.name, true AS is_key, k.n FROM pg_catalog.unnest(keys) WITH ORDINALITY AS k (name, n)
+              UNION ALL SELECT at_column, false, 1000) AS w
+        LEFT JOIN many_models.source_columns(by_source) AS c ON c.name OPERATOR(pg_catalog.=) w.name
+        ORDER BY w.n
+    LOOP
+        IF item.type IS NULL THEN
+            RAISE EXCEPTION 'column "%" is not in the source', item.name USING ERRCODE = '42703';
+        END IF;
+        IF item.name OPERATOR(pg_catalog.=) ANY (ARRAY['fold', 'horizon_step', 'actual', 'prediction', 'lower', 'upper', 'reason', 'backtested_at']) THEN
+            RAISE EXCEPTION 'column "%" of the source has the name of a column of the backtest', item.name
+                USING ERRCODE = '42701', HINT = 'Rename it in a source query.';
+        END IF;
+        columns := pg_catalog.concat(columns, pg_catalog.format('%I %s%s, ', item.name, item.type,
+            CASE WHEN item.collation_name IS NULL THEN '' ELSE pg_catalog.concat(' COLLATE ', item.collation_name) END));
+        list := pg_catalog.concat(list, pg_catalog.format('%I, ', item.name));
+        picks := pg_catalog.concat(picks, CASE WHEN item.is_key
+            THEN pg_catalog.format('(p.partition_key OPERATOR(pg_catalog.->>) %L)::%s, ', item.name, item.type)
+            ELSE pg_catalog.format('p.forecast_time::%s, ', item.type) END);
+    END LOOP;
+    IF pg_catalog.to_regclass(place) IS NULL THEN
+        EXECUTE pg_catalog.format(
+            'CREATE TABLE %s (%sfold integer, horizon_step integer, actual double precision, '
+            'prediction double precision, lower double precision, upper double precision, '
+            'reason text, backtested_at timestamptz NOT NULL)', place, columns);
+        EXECUTE pg_catalog.format(
+            'COMMENT ON TABLE %s IS %L', place,
+            pg_catalog.concat('backtests of model set ', model_set, ': forecasts of the past beside what came; fold 1 is the latest'));
+    END IF;
+    EXECUTE pg_catalog.format(
+        'INSERT INTO %s (%sfold, horizon_step, actual, prediction, lower, upper, reason, backtested_at) '
+        'SELECT %sp.fold, p.horizon_step, p.actual, p.prediction, p.lower, p.upper, p.message, $9 '
+        'FROM many_models.backtest_points($1, $2, $3, $4, $5, $6, $7, $8, workers => $10) AS p',
+        place, list, picks)
+    USING model_set, source, partition_by, target, features, algorithm, time_column, options, started, workers;
+    EXECUTE pg_catalog.format(
+        'SELECT pg_catalog.count(*) FILTER (WHERE b.n OPERATOR(pg_catalog.>) 0), pg_catalog.count(*) FILTER (WHERE b.n OPERATOR(pg_catalog.=) 0) '
+        'FROM (SELECT pg_catalog.count(t.fold) AS n FROM %s AS t WHERE t.backtested_at OPERATOR(pg_catalog.=) $1%s) AS b',
+        place, CASE WHEN pg_catalog.cardinality(keys) OPERATOR(pg_catalog.=) 0 THEN ''
+                    ELSE pg_catalog.concat(' GROUP BY ', (SELECT pg_catalog.string_agg(pg_catalog.concat('t.', pg_catalog.quote_ident(k)), ', ') FROM pg_catalog.unnest(keys) AS k)) END)
+    INTO summary.trained, summary.failed USING started;
+    summary.model_set := model_set;
+    summary.status := 'succeeded';
+    summary.groups := summary.trained OPERATOR(pg_catalog.+) summary.failed;
+    summary.skipped := 0;
+    summary.workers := workers;
+    summary.elapsed := pg_catalog.clock_timestamp() OPERATOR(pg_catalog.-) started;
+    RETURN summary;
+END
+$$;
+COMMENT ON FUNCTION many_models.backtest_many_models(text, text, text[], text, text[], text, text, jsonb, text, integer) IS
+    'forecasts the past of each group by rolling origin (options backtest or cv_folds) and writes every fold''s forecast beside the actual value into a table, <model_set>_backtest by default; arguments left out are those of the stored definition';
+REVOKE ALL ON FUNCTION many_models.backtest_many_models(text, text, text[], text, text[], text, text, jsonb, text, integer) FROM PUBLIC;
