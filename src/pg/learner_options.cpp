@@ -72,11 +72,11 @@ bool algorithm_from_name(const char* name, core::Algorithm* algorithm) {
 
 void set_learner_algorithm(LearnerOptions* options, const char* name, const char* others) {
     if (!algorithm_from_name(name, &options->algorithm))
-        ereport(ERROR,
-                (errcode(ERRCODE_INVALID_PARAMETER_VALUE), errmsg("unknown algorithm \"%s\"", name),
-                 others == nullptr
-                     ? errhint("Valid algorithms are %s.", kAlgorithmList)
-                     : errhint("Valid algorithms are %s, %s.", kAlgorithmList, others)));
+        ereport(
+            ERROR,
+            (errcode(ERRCODE_INVALID_PARAMETER_VALUE), errmsg("unknown algorithm \"%s\"", name),
+             others == nullptr ? errhint("Valid algorithms are %s.", kAlgorithmList)
+                               : errhint("Valid algorithms are %s, %s.", kAlgorithmList, others)));
 }
 
 bool set_learner_option(LearnerOptions* options, const char* key, const JsonbValue* value) {

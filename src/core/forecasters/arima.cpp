@@ -275,7 +275,8 @@ namespace {
 // The filter at rest or not, one value further: state and, while it is there, covariance.
 class FilterStep {
   public:
-    explicit FilterStep(const ArimaFit& fit) : phi_(fit.state.size(), 0.0), shock_(phi_.size(), 0.0) {
+    explicit FilterStep(const ArimaFit& fit)
+        : phi_(fit.state.size(), 0.0), shock_(phi_.size(), 0.0) {
         LagPolynomial ar, ma;
         expand(fit, ar, ma);
         for (std::size_t k = 0; k < ar.c.size() && k < phi_.size(); ++k) phi_[k] = -ar.c[k];
@@ -318,8 +319,8 @@ class FilterStep {
         for (std::size_t i = 0; i < r; ++i) {
             const double below = at_or_0(i + 1, 0);
             for (std::size_t j = 0; j < r; ++j) {
-                p[i * r + j] = phi_[i] * phi_[j] * corner + phi_[i] * column_[j] +
-                               phi_[j] * below + at_or_0(i + 1, j + 1);
+                p[i * r + j] = phi_[i] * phi_[j] * corner + phi_[i] * column_[j] + phi_[j] * below +
+                               at_or_0(i + 1, j + 1);
                 largest = std::fmax(largest, std::fabs(p[i * r + j]));
             }
         }

@@ -47,8 +47,7 @@ ForecastStatus fit_mstl(std::span<const double> y, std::span<const int> season_l
     if (y.empty()) return finish(ForecastStatus::too_short);
     std::vector<double> adjusted;
     if (!adjust_mstl(y, season_lengths, adjusted, &out)) return finish(ForecastStatus::overflow);
-    const ForecastStatus status =
-        choose_ets({adjusted, 1}, options, stop, workspace, out.adjusted);
+    const ForecastStatus status = choose_ets({adjusted, 1}, options, stop, workspace, out.adjusted);
     out.summary = out.adjusted.summary;
     return finish(status);
 }

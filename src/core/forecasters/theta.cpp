@@ -325,8 +325,8 @@ void theta_one_step(const ThetaFit& fit, std::span<const double> y, std::span<do
     if (!dynamic) run.line = {fit.intercept, fit.slope, fit.mean};
     for (std::size_t t = 0; t < y.size(); ++t) {
         const double z = without_season(fit, t, y[t]);
-        double mu = standard ? run.level + fit.slope / 2 * (1 - run.power) / fit.alpha
-                             : run.predict();
+        double mu =
+            standard ? run.level + fit.slope / 2 * (1 - run.power) / fit.alpha : run.predict();
         if (dynamic && t < 2) mu = FitSummary::kNone;
         errors[t] = z - mu;
         fitted[t] = with_season(fit, t, mu);
