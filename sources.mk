@@ -59,7 +59,9 @@ CORE_SOURCES = \
     src/core/forecasters/forecast_model.cpp \
     src/core/forecasters/method_paths.cpp \
     src/core/forecasters/autoregression.cpp \
-    src/core/forecasters/triangular_regression.cpp
+    src/core/forecasters/triangular_regression.cpp \
+    src/core/forecasters/ces.cpp \
+    src/core/forecasters/ces_fit.cpp
 MODULE_SOURCES = \
     src/registry/retention.cpp \
     src/serving/sql_text.cpp \

@@ -6,6 +6,7 @@
 #include <random>
 #include <vector>
 
+#include "core/forecasters/ces.h"
 #include "core/forecasters/ets.h"
 #include "core/forecasters/intermittent.h"
 #include "core/forecasters/simple.h"
@@ -62,6 +63,48 @@ void ets_automatic(benchmark::State& state) {
     }
 }
 BENCHMARK(ets_automatic)->Arg(1)->Arg(4)->Arg(12)->Arg(52)->Unit(benchmark::kMillisecond);
+
+// What damped_holt is: the form (A,Ad,N) by its own options.
+void damped_holt(benchmark::State& state) {
+    const std::vector<double> y = make_series(120, 12);
+    EtsForm form;
+    if (!EtsForm::parse("AAdN", form)) state.SkipWithError("no such form");
+    EtsWorkspace workspace;
+    EtsFit fit;
+    for (auto _ : state) {
+        benchmark::DoNotOptimize(fit_ets({y, 12}, form, damped_holt_options(), {}, workspace, fit));
+        forecast_and_keep(fit);
+    }
+}
+BENCHMARK(damped_holt);
+
+void ces_form(benchmark::State& state, CesForm form) {
+    const std::vector<double> y = make_series(120, 12);
+    CesWorkspace workspace;
+    CesFit fit;
+    for (auto _ : state) {
+        double mean[kHorizon], variance[kHorizon];
+        benchmark::DoNotOptimize(fit_ces({y, 12}, form, {}, {}, workspace, fit));
+        benchmark::DoNotOptimize(forecast_ces(fit, {mean, variance}));
+    }
+}
+BENCHMARK_CAPTURE(ces_form, none, CesForm::none);
+BENCHMARK_CAPTURE(ces_form, simple_12, CesForm::simple);
+BENCHMARK_CAPTURE(ces_form, partial_12, CesForm::partial);
+BENCHMARK_CAPTURE(ces_form, full_12, CesForm::full);
+
+void ces_automatic(benchmark::State& state) {
+    const int m = static_cast<int>(state.range(0));
+    const std::vector<double> y = make_series(120, m);
+    CesWorkspace workspace;
+    CesFit fit;
+    for (auto _ : state) {
+        double mean[kHorizon], variance[kHorizon];
+        benchmark::DoNotOptimize(choose_ces({y, m}, {}, {}, workspace, fit));
+        benchmark::DoNotOptimize(forecast_ces(fit, {mean, variance}));
+    }
+}
+BENCHMARK(ces_automatic)->Arg(1)->Arg(4)->Arg(12)->Arg(52)->Unit(benchmark::kMillisecond);
 
 void theta(benchmark::State& state, ThetaKind kind) {
     const std::vector<double> y = make_series(120, 52);

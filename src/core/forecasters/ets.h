@@ -7,7 +7,7 @@
 //     l' = q + alpha d,   b' = phi b + beta d   (multiplicative trend: b^phi + beta d / l),
 //     s' = s + gamma (y - mu)   (multiplicative season: s + gamma (y - mu) / q).
 // So beta and gamma are those of the innovations form: beta = alpha beta* of the textbooks.
-// ses = (A,N,N), holt = (A,A,N), damped_holt = (A,Ad,N), holt_winters = (A,A,A) or (M,A,M).
+// ses = (A,N,N), holt = (A,A,N), damped_holt = (A,Ad,N) with options of its own, holt_winters = (A,A,A) or (M,A,M).
 //
 // Fixed by the caller or estimated: alpha, beta, gamma, phi and the initial states, by maximum
 // likelihood inside 1e-4 <= alpha <= 0.9999, 1e-4 <= beta <= alpha, 1e-4 <= gamma <= 1 - alpha,
@@ -102,8 +102,15 @@ struct EtsOptions {
         heuristic,  // that of Hyndman et al. (2002), section 3.1, as it is
         textbook,  // level, trend and season of the first (two) seasons, as Holt and Winters had it
     };
+    // A likelihood of few observations has several maxima, and the highest is often one of erratic
+    // level and trend, which fits the past and forecasts badly.
+    enum class Search : std::uint8_t {
+        wide,  // from many starting values of the parameters, to the highest maximum found
+        near,  // from one, of a trend that hardly changes, to the maximum next to it
+    };
     EtsParameters parameters;  // fixed where given
     Start start = Start::optimal;
+    Search search = Search::wide;
     // Of the automatic choice.
     bool additive_only = false;
     bool multiplicative_trend = false;  // consider it
@@ -111,6 +118,11 @@ struct EtsOptions {
     bool damped = true;
     int max_season_length = 24;  // longer seasons are not modelled: too many states
 };
+
+// damped_holt: the options for the form (A,Ad,N). Six parameters are too many for the short series that
+// it is used on, so the level and trend at the start are the heuristic ones, and the search is near;
+// more accurate than the maximum of the likelihood (docs/forecasting.md).
+[[nodiscard]] EtsOptions damped_holt_options() noexcept;
 
 // Scratch that fits share; one per thread. Fits leave nothing in it that the next one could see.
 class EtsWorkspace {

@@ -46,6 +46,7 @@ constexpr StartingPoint kStarts[] = {
     {0.95, 0.5, 0.5, 0.88},   {0.02, 0.9, 0.05, 0.97},  {0.1, 0.95, 0.1, 0.95},
     {0.95, 0.95, 0.05, 0.88}, {0.01, 0.5, 0.01, 0.975},
 };
+constexpr StartingPoint kNearStart[] = {{0.5, 0.05, 0.05, 0.978}};
 
 // The state in the order of the parameters of ets_kernel.h, and back.
 void pack(const EtsForm& form, const EtsState& state, std::vector<double>& x) {
@@ -118,13 +119,14 @@ void flatten(const EtsProblem& problem, EtsState& state) {
 
 // The starts with the state of w, into w.points; whether one of them has a likelihood. Starts that
 // differ in nothing the form has are taken once.
-bool place_starts(EtsWorkspace::Impl& w, const EtsForm& form) {
+bool place_starts(EtsWorkspace::Impl& w, const EtsForm& form,
+                  std::span<const StartingPoint> starts) {
     EtsOptimiser& optimiser = w.optimiser;
     pack(form, w.state, w.x);
     bool any = false;
     w.n_points = 0;
     w.points.resize(std::size(kStarts));
-    for (const StartingPoint& s : kStarts) {
+    for (const StartingPoint& s : starts) {
         const double low = EtsBounds::kLow;
         EtsParameters p;
         p.alpha = s.alpha;
@@ -147,18 +149,21 @@ bool place_starts(EtsWorkspace::Impl& w, const EtsForm& form) {
 }
 
 // Finds the best point from the starts; the state is the heuristic one.
-FitStatus search(EtsWorkspace::Impl& w, const EtsProblem& problem, bool states_free,
+FitStatus search(EtsWorkspace::Impl& w, const EtsProblem& problem, const EtsOptions& options,
                  const StopSignal& stop) {
+    const bool states_free = options.start == EtsOptions::Start::optimal;
     struct Round {
         std::size_t points;
         int iterations;
     };
     static constexpr Round kRounds[] = {{std::size(kStarts), 3}, {4, 8}, {1, 300}};
-    bool any = place_starts(w, problem.form);
+    bool any =
+        options.search == EtsOptions::Search::near && place_starts(w, problem.form, kNearStart);
+    if (!any) any = place_starts(w, problem.form, kStarts);  // or the one is not in the region
     // A line or a season that goes below zero is no start of a multiplicative form: flatter ones are.
     for (int i = 0; i < 4 && states_free && !any; ++i) {
         flatten(problem, w.state);
-        any = place_starts(w, problem.form);
+        any = place_starts(w, problem.form, kStarts);
     }
     for (const Round& round : kRounds) {
         w.n_points = std::min(w.n_points, round.points);
@@ -217,7 +222,7 @@ ForecastStatus fit_scaled(const SeriesView& series, int exponent, const EtsForm&
         heuristic_start(form, w.scaled, out.season_length, w.start, w.state);
     }
     w.optimiser.start(problem, options.parameters);
-    if (search(w, problem, options.start == EtsOptions::Start::optimal, stop) != FitStatus::ok) {
+    if (search(w, problem, options, stop) != FitStatus::ok) {
         return finish(ForecastStatus::stopped, out);
     }
     if (w.n_points == 0) return finish(ForecastStatus::not_admissible, out);
@@ -245,6 +250,13 @@ bool considered(const EtsForm& form, int season_length, const EtsOptions& option
 }
 
 }  // namespace
+
+EtsOptions damped_holt_options() noexcept {
+    EtsOptions options;
+    options.start = EtsOptions::Start::heuristic;
+    options.search = EtsOptions::Search::near;
+    return options;
+}
 
 ForecastStatus fit_ets(const SeriesView& series, const EtsForm& form, const EtsOptions& options,
                        const StopSignal& stop, EtsWorkspace& workspace, EtsFit& out) {

@@ -8,15 +8,15 @@ namespace many::core {
 namespace {
 
 constexpr int kSmallDegree = 64;
+constexpr double kRadius = 1 + 1e-10;  // that of R's forecast
 
-// Schur-Cohn: whether all roots of the polynomial (a[0] the constant, a[degree] = 1) are inside the
-// circle of radius 1 + slack. a is destroyed.
-bool roots_inside(double* a, int degree) noexcept {
-    constexpr double kSlack = 1e-10;  // that of R's forecast
+}  // namespace
+
+bool roots_inside_circle(double* a, int degree, double radius) noexcept {
     double power = 1;
     for (int i = 0; i <= degree; ++i) {
         a[i] *= power;
-        power *= 1 + kSlack;
+        power *= radius;
     }
     for (int k = degree; k > 0; --k) {
         const double ratio = a[0] / a[k];
@@ -31,8 +31,6 @@ bool roots_inside(double* a, int degree) noexcept {
     }
     return true;
 }
-
-}  // namespace
 
 // With z the forward shift the polynomial is, for 0 < j < m - 1 (phi = 1 without damping),
 //   z^(m+1) + (alpha + phi beta - phi) z^m + (alpha (1 - phi) + phi beta) z^(m-j)
@@ -57,7 +55,7 @@ bool is_admissible(const EtsForm& form, double alpha, double beta, double gamma,
     a[m + 1] = 1;
     a[m] = alpha + phi * beta - phi;
     a[1] = middle + gamma - 1;
-    return roots_inside(a, m + 1);
+    return roots_inside_circle(a, m + 1, kRadius);
 }
 
 bool is_usable(const EtsForm& form, const EtsParameters& p, int season_length) noexcept {

@@ -19,6 +19,10 @@ struct EtsBounds {
 [[nodiscard]] bool is_admissible(const EtsForm& form, double alpha, double beta, double gamma,
                                  double phi, int season_length) noexcept;
 
+// Schur-Cohn: whether all roots of the polynomial (a[0] the constant, a[degree] = 1) are inside the
+// circle of that radius around 0. a is destroyed. Cost O(degree^2).
+[[nodiscard]] bool roots_inside_circle(double* a, int degree, double radius) noexcept;
+
 // Within the bounds 0 <= alpha <= 1 and so on, and admissible: what parameters that are given must be.
 [[nodiscard]] bool is_usable(const EtsForm& form, const EtsParameters& p,
                              int season_length) noexcept;

@@ -191,6 +191,48 @@ TEST(Ets, fits_are_maxima) {
     }
 }
 
+TEST(Ets, damped_holt_stays_near_a_smooth_trend) {
+    std::vector<double> y;
+    for (int t = 0; t < 14; ++t) y.push_back(100 + 9 * t - 0.25 * t * t + (t * t * 5 % 7) * 2);
+    EtsForm form;
+    ASSERT_TRUE(EtsForm::parse("AAdN", form));
+    EtsWorkspace workspace;
+    EtsFit fit, seasonal_fit, widest;
+    ASSERT_EQ(fit_ets({y, 1}, form, damped_holt_options(), {}, workspace, fit), ForecastStatus::ok);
+    EXPECT_EQ(fit.summary.n_parameters, 4);  // alpha, beta, phi, the variance
+    EXPECT_EQ(fit.summary.status, ForecastStatus::ok);
+    // The start is the line through the first ten values.
+    double slope = 0, mean = 0;
+    for (std::size_t i = 0; i < 10; ++i) {
+        slope += (static_cast<double>(i) - 4.5) * y[i] / 82.5;
+        mean += y[i] / 10;
+    }
+    EXPECT_NEAR(fit.initial.trend, slope, 1e-9);
+    EXPECT_NEAR(fit.initial.level, mean - 5.5 * slope, 1e-9);
+    // The maximum next to the start: no higher one in a small step, and never above the wide search.
+    EtsOptions wide = damped_holt_options();
+    wide.search = EtsOptions::Search::wide;
+    ASSERT_EQ(fit_ets({y, 1}, form, wide, {}, workspace, widest), ForecastStatus::ok);
+    EXPECT_LE(fit.summary.log_likelihood, widest.summary.log_likelihood + 1e-9);
+    for (const double step : {-1e-3, 1e-3}) {
+        EtsParameters p = fit.parameters;
+        p.alpha += step;
+        if (p.alpha > 0.9999 || p.alpha < p.beta) continue;
+        EtsState state = fit.initial;
+        EtsSums sums;
+        ASSERT_EQ(filter_ets(form, p, y, state, {}, {}, sums), ForecastStatus::ok);
+        EXPECT_LE(-7 * std::log(sums.squares), fit.summary.log_likelihood + 1e-9);
+    }
+    // A start outside of the region of a form is no reason to give up.
+    EtsForm seasonal;
+    ASSERT_TRUE(EtsForm::parse("AAA", seasonal));
+    EtsOptions near;
+    near.search = EtsOptions::Search::near;
+    std::vector<double> waves;
+    for (int t = 0; t < 40; ++t) waves.push_back(50 + t + 10 * (t % 4) + (t * 7 % 5));
+    EXPECT_EQ(fit_ets({waves, 4}, seasonal, near, {}, workspace, seasonal_fit), ForecastStatus::ok);
+}
+
 TEST(Ets, given_parameters_stay) {
     const Doubles y = made_series(48, 12, 5);
     EtsOptions options;

@@ -1,0 +1,141 @@
+// Forecasts of the M3 series (the half that the shared data has) against what was held back, beside
+// the accuracy of R's forecast 8.20 on the same series. sMAPE in percent and MASE, means over series.
+#include <gtest/gtest.h>
+
+#include <cmath>
+#include <map>
+#include <string>
+#include <vector>
+
+#include "core/forecasters/ces.h"
+#include "core/forecasters/ets.h"
+#include "unit/forecasters/reference_support.h"
+
+namespace many::core {
+namespace {
+
+struct Series {
+    std::string period;
+    int season_length = 1;
+    std::vector<double> y, held_back;
+};
+
+const std::map<std::string, Series>& m3_series() {
+    static const std::map<std::string, Series> all = [] {
+        std::map<std::string, Series> out;
+        const std::string dir = test::shared_dir() + "/ts/";
+        const auto info = test::read_csv(dir + "m3_info.csv");
+        const std::size_t id = info.column("series_id"), m = info.column("m"),
+                          period = info.column("period");
+        for (const auto& row : info.rows) {
+            Series& s = out[row[id]];
+            s.period = row[period];
+            s.season_length = std::stoi(row[m]);
+        }
+        const auto values = test::read_csv(dir + "m3.csv.gz");
+        const std::size_t key = values.column("series_id"), y = values.column("y"),
+                          is_test = values.column("is_test");
+        for (const auto& row : values.rows) {
+            Series& s = out.at(row[key]);
+            (row[is_test] == "1" ? s.held_back : s.y).push_back(test::number(row[y]));
+        }
+        return out;
+    }();
+    return all;
+}
+
+struct Accuracy {
+    double smape = 0, mase = 0;
+    int n = 0;
+    void add(const Series& s, const std::vector<double>& forecast) {
+        const double steps = static_cast<double>(forecast.size());
+        double percent = 0, error = 0, scale = 0;
+        for (std::size_t h = 0; h < forecast.size(); ++h) {
+            const double miss = std::fabs(s.held_back[h] - forecast[h]);
+            percent += 200 * miss / (std::fabs(s.held_back[h]) + std::fabs(forecast[h])) / steps;
+            error += miss / steps;
+        }
+        const std::size_t m = static_cast<std::size_t>(s.season_length);
+        for (std::size_t t = m; t < s.y.size(); ++t) scale += std::fabs(s.y[t] - s.y[t - m]);
+        scale /= static_cast<double>(s.y.size() - m);
+        ++n;
+        smape += (percent - smape) / n;
+        mase += (error / scale - mase) / n;
+    }
+};
+
+// By period, and "all".
+std::map<std::string, Accuracy> accuracy_of_r(const std::string& method) {
+    std::map<std::string, Accuracy> out;
+    const auto csv = test::read_csv(test::shared_dir() + "/published/r_forecast_accuracy.csv");
+    for (const auto& row : csv.rows) {
+        if (row[csv.column("subset")] != "dev" || row[csv.column("set")] != "m3" ||
+            row[csv.column("method")] != method) {
+            continue;
+        }
+        out[row[csv.column("period")]] = {test::number(row[csv.column("smape")]),
+                                          test::number(row[csv.column("mase")]),
+                                          std::stoi(row[csv.column("n")])};
+    }
+    return out;
+}
+
+// forecast(series, horizon) of every series.
+template <class Forecast>
+std::map<std::string, Accuracy> accuracy_of(const Forecast& forecast) {
+    std::map<std::string, Accuracy> out;
+    for (const auto& [id, s] : m3_series()) {
+        const std::vector<double> mean = forecast(s, s.held_back.size());
+        out[s.period].add(s, mean);
+        out["all"].add(s, mean);
+    }
+    return out;
+}
+
+TEST(Accuracy, damped_holt_is_that_of_r_or_better) {
+    MANY_NEED_SHARED_DATA();
+    EtsWorkspace workspace;
+    EtsForm form;
+    ASSERT_TRUE(EtsForm::parse("AAdN", form));
+    const auto here = accuracy_of([&](const Series& s, std::size_t horizon) {
+        EtsFit fit;
+        EXPECT_EQ(fit_ets({s.y, s.season_length}, form, damped_holt_options(), {}, workspace, fit),
+                  ForecastStatus::ok);
+        std::vector<double> mean(horizon), variance(horizon);
+        EXPECT_EQ(forecast_ets(fit, {mean, variance}), ForecastStatus::ok);
+        return mean;
+    });
+    const auto r = accuracy_of_r("damped");
+    ASSERT_EQ(r.size(), 5U);
+    for (const auto& [period, theirs] : r) {
+        const Accuracy& ours = here.at(period);
+        EXPECT_EQ(ours.n, theirs.n);
+        EXPECT_LT(ours.smape, theirs.smape * 1.01) << period;
+        EXPECT_LT(ours.mase, theirs.mase * 1.015) << period;
+    }
+    EXPECT_LT(here.at("all").smape, r.at("all").smape);
+    EXPECT_LT(here.at("all").mase, r.at("all").mase);
+}
+
+TEST(Accuracy, ces_is_what_the_documentation_says) {
+    MANY_NEED_SHARED_DATA();
+    CesWorkspace workspace;
+    const auto here = accuracy_of([&](const Series& s, std::size_t horizon) {
+        CesFit fit;
+        EXPECT_EQ(choose_ces({s.y, s.season_length}, {}, {}, workspace, fit), ForecastStatus::ok);
+        std::vector<double> mean(horizon), variance(horizon);
+        EXPECT_EQ(forecast_ces(fit, {mean, variance}), ForecastStatus::ok);
+        return mean;
+    });
+    EXPECT_LT(here.at("all").smape, 13.37);
+    EXPECT_LT(here.at("all").mase, 1.547);
+    EXPECT_LT(here.at("monthly").smape, 14.53);
+    EXPECT_LT(here.at("quarterly").smape, 9.63);
+    // It chooses the season: better than R's methods that have none.
+    for (const char* method : {"ses", "holt", "damped", "snaive"}) {
+        EXPECT_LT(here.at("all").smape, accuracy_of_r(method).at("all").smape) << method;
+    }
+}
+
+}  // namespace
+}  // namespace many::core
