@@ -16,6 +16,9 @@ CORE_SOURCES = \
     src/core/numeric/gram.cpp \
     src/core/numeric/least_squares_search.cpp \
     src/core/numeric/moments.cpp \
+    src/core/plot/forecast_svg.cpp \
+    src/core/plot/forecast_text.cpp \
+    src/core/plot/plot_scale.cpp \
     src/core/selection/comparison.cpp \
     src/core/selection/metrics.cpp \
     src/core/selection/moment_metrics.cpp \
@@ -34,6 +37,7 @@ CORE_SOURCES = \
     src/core/forecasters/ets_start.cpp \
     src/core/forecasters/intermittent.cpp \
     src/core/forecasters/intervals.cpp \
+    src/core/forecasters/reconcile.cpp \
     src/core/forecasters/seasonality.cpp \
     src/core/forecasters/simple.cpp \
     src/core/forecasters/stl.cpp \
