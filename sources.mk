@@ -163,6 +163,9 @@ MODULE_SOURCES = \
     src/serving/cached_set.cpp \
     src/serving/predict_many.cpp \
     src/serving/score_reason.cpp \
+    src/serving/plot.cpp \
+    src/serving/reconcile_forecasts.cpp \
+    src/serving/hierarchy_rows.cpp \
     src/serving/forecast_value.cpp \
     src/serving/forecast_rows.cpp \
     src/serving/forecast_query.cpp \
@@ -189,4 +192,6 @@ SQL_SOURCES = \
     sql/75_retention.sql \
     sql/80_evaluation.sql \
     sql/85_statistics.sql \
+    sql/88_plot.sql \
+    sql/89_reconcile.sql \
     sql/90_pipeline.sql
