@@ -16,6 +16,9 @@ CORE_SOURCES = \
     src/core/numeric/gram.cpp \
     src/core/numeric/least_squares_search.cpp \
     src/core/numeric/moments.cpp \
+    src/core/plot/forecast_svg.cpp \
+    src/core/plot/forecast_text.cpp \
+    src/core/plot/plot_scale.cpp \
     src/core/selection/comparison.cpp \
     src/core/selection/metrics.cpp \
     src/core/selection/moment_metrics.cpp \
@@ -34,6 +37,7 @@ CORE_SOURCES = \
     src/core/forecasters/ets_start.cpp \
     src/core/forecasters/intermittent.cpp \
     src/core/forecasters/intervals.cpp \
+    src/core/forecasters/reconcile.cpp \
     src/core/forecasters/seasonality.cpp \
     src/core/forecasters/simple.cpp \
     src/core/forecasters/stl.cpp \
@@ -161,6 +165,9 @@ MODULE_SOURCES = \
     src/serving/cached_set.cpp \
     src/serving/predict_many.cpp \
     src/serving/score_reason.cpp \
+    src/serving/plot.cpp \
+    src/serving/reconcile_forecasts.cpp \
+    src/serving/hierarchy_rows.cpp \
     src/serving/forecast_value.cpp \
     src/serving/forecast_rows.cpp \
     src/serving/forecast_query.cpp \
@@ -187,4 +194,6 @@ SQL_SOURCES = \
     sql/75_retention.sql \
     sql/80_evaluation.sql \
     sql/85_statistics.sql \
+    sql/88_plot.sql \
+    sql/89_reconcile.sql \
     sql/90_pipeline.sql
