@@ -78,5 +78,7 @@ CREATE OPERATOR CLASS many_models.model_hash_ops DEFAULT FOR TYPE many_models.mo
     OPERATOR 1 many_models.=,
     FUNCTION 1 many_models.model_hash(many_models.model),
     FUNCTION 2 many_models.model_hash_extended(many_models.model, bigint);
+COMMENT ON OPERATOR FAMILY many_models.model_btree_ops USING btree IS 'models by bytes';
+COMMENT ON OPERATOR FAMILY many_models.model_hash_ops USING hash IS 'models by bytes';
 COMMENT ON OPERATOR CLASS many_models.model_btree_ops USING btree IS 'models by bytes: DISTINCT, UNION, GROUP BY, ORDER BY';
 COMMENT ON OPERATOR CLASS many_models.model_hash_ops USING hash IS 'models by bytes: DISTINCT, UNION, GROUP BY by hashing';
