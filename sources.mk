@@ -176,6 +176,7 @@ MODULE_SOURCES = \
 SQL_SOURCES = \
     sql/00_types.sql \
     sql/10_model_type.sql \
+    sql/15_model_operators.sql \
     sql/20_registry.sql \
     sql/25_access.sql \
     sql/27_production.sql \

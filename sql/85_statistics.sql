@@ -109,7 +109,7 @@ SELECT s.model_set,
 FROM many_models.model_sets AS s
 LEFT JOIN (
     SELECT u.model_set,
-           count(*) FILTER (WHERE u.kind = 'train') AS versions,
+           count(*) FILTER (WHERE u.kind IN ('train', 'import')) AS versions,
            count(*) FILTER (WHERE u.kind = 'train') AS train_runs,
            count(*) FILTER (WHERE u.kind = 'score') AS score_runs,
            count(*) FILTER (WHERE u.kind = 'evaluate') AS evaluate_runs,
@@ -145,7 +145,7 @@ LEFT JOIN (SELECT q.model_set, max(q.promoted_at) AS last_promoted_at
 
 COMMENT ON VIEW many_models.stat_model_sets IS
     'counters per model set since it was made, dropped versions included; runs that failed leave no trace';
-COMMENT ON COLUMN many_models.stat_model_sets.versions IS 'versions that are there';
+COMMENT ON COLUMN many_models.stat_model_sets.versions IS 'versions that are there, trained and imported';
 COMMENT ON COLUMN many_models.stat_model_sets.groups_trained IS 'models trained, over all runs';
 COMMENT ON COLUMN many_models.stat_model_sets.rows_read IS 'rows that trainings read';
 COMMENT ON COLUMN many_models.stat_model_sets.rows_scored IS 'rows that went through score_many_models';

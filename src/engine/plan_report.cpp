@@ -276,8 +276,8 @@ int scan_processes(const TrainPlan* plan, int workers) {
     {
         (void)set_config_option("max_parallel_workers_per_gather", psprintf("%d", workers - 1),
                                 PGC_USERSET, PGC_S_SESSION, GUC_ACTION_SAVE, true, 0, false);
-        SPIPlanPtr scan =
-            SPI_prepare_cursor(sink_query(plan, 0), 0, nullptr, CURSOR_OPT_PARALLEL_OK);
+        Oid types[1] = {kSinkParameter};
+        SPIPlanPtr scan = SPI_prepare_cursor(sink_query(plan), 1, types, CURSOR_OPT_PARALLEL_OK);
         if (scan == nullptr) elog(ERROR, "could not plan the scan: %d", SPI_result);
         processes = pg::planned_processes(scan);
         SPI_freeplan(scan);

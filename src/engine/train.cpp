@@ -156,8 +156,11 @@ void scan_source(Run* run, int workers) {
     PG_TRY();
     {
         set_parallelism(workers);
-        SPIPlanPtr plan = SPI_prepare_cursor(sink_query(run->plan, run->token), 0, nullptr,
-                                             CURSOR_OPT_PARALLEL_OK);
+        Oid types[1] = {kSinkParameter};
+        Datum token[1] = {Int64GetDatum(run->token)};
+        // Planned once, the token unknown: the plan whose rows are estimated is the one that runs.
+        SPIPlanPtr plan = SPI_prepare_cursor(sink_query(run->plan), 1, types,
+                                             CURSOR_OPT_PARALLEL_OK | CURSOR_OPT_GENERIC_PLAN);
         if (plan == nullptr) elog(ERROR, "could not plan the scan: %d", SPI_result);
         run->segment->estimated_rows = estimated_rows(plan);
         run->segment->n_buckets =
@@ -166,7 +169,7 @@ void scan_source(Run* run, int workers) {
                                                     run->stored_bytes, workers);
         run->segment->bucket_end = run->segment->n_buckets;
         set_phase(run->segment, Phase::scanning);
-        const int code = SPI_execute_plan(plan, nullptr, nullptr, true, 0);
+        const int code = SPI_execute_plan(plan, token, nullptr, true, 0);
         if (code != SPI_OK_SELECT) elog(ERROR, "the scan failed: %d", code);
         SPI_freeplan(plan);
     }

@@ -422,13 +422,12 @@ TrainPlan* plan_training(TrainArguments* arguments, const registry::ModelSet* st
     return plan;
 }
 
-char* sink_query(const TrainPlan* plan, int64 run) {
+char* sink_query(const TrainPlan* plan) {
     const TrainArguments* a = &plan->arguments;
     StringInfoData query;
     initStringInfo(&query);
     const bool wide = is_wide(a->n_keys, plan->n_features);
-    appendStringInfo(&query, "SELECT many_models.train_sink(" INT64_FORMAT "::pg_catalog.int8, %s",
-                     run, wide ? "ROW(" : "");
+    appendStringInfo(&query, "SELECT many_models.train_sink($1, %s", wide ? "ROW(" : "");
     for (int i = 0; i < a->n_keys; i++)
         appendStringInfo(&query, "s.%s, ", quote_identifier(a->partition_by[i]));
     if (a->time_column != nullptr)

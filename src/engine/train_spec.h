@@ -48,7 +48,10 @@ void require_training_allowed(const registry::ModelSet* stored, const TrainArgum
 // Completes, checks (require_training_allowed included) and plans; raises on any mistake of the caller's. `stored` may be nullptr.
 TrainPlan* plan_training(TrainArguments* arguments, const registry::ModelSet* stored);
 
-// SELECT many_models.train_sink(run, ...) FROM source AS s, columns in the sink's order.
-char* sink_query(const TrainPlan* plan, int64 run);
+// SELECT many_models.train_sink($1, ...) FROM source AS s, columns in the sink's order. $1, of type
+// kSinkParameter, is the run's token: the text of a query is seen in pg_stat_activity, in logs and by
+// functions in the source, a parameter is not.
+char* sink_query(const TrainPlan* plan);
+constexpr Oid kSinkParameter = INT8OID;
 
 }  // namespace many::engine

@@ -62,9 +62,20 @@ char* rows_in_production(const Contest* contest) {
         "m.partition_key, m.key_hash, m.model_id, m.run_id, m.n_rows, m.layer");
 }
 
-// The candidates, each with what is in production. With the models as the outer side of a join that
+// The candidates that were compared with what is in production, without a look at that.
+char* compared_query(const Contest* contest) {
+    return psprintf(
+        "SELECT c.model_id, c.key_hash, c.partition_key, c.n_rows, c.first_time, c.last_time, "
+        "c.model, c.comparison, c.compared_with, NULL::pg_catalog.jsonb, c.compared_with, "
+        "NULL::pg_catalog.int8, NULL::pg_catalog.int8, '" INT64_FORMAT
+        "'::pg_catalog.int8, NULL::pg_catalog.text%s FROM %s AS c WHERE c.compared_with IS NOT "
+        "NULL",
+        contest->production->layers[0], kNoRescan, candidate_rows(contest->candidate.run));
+}
+
+// The candidates, each with what is in production; `others`: those that compared_query leaves out. With the models as the outer side of a join that
 // parallel workers can do; a full join of both is done by one process.
-char* candidates_query(const Contest* contest) {
+char* candidates_query(const Contest* contest, bool others) {
     const bool production = contest->production->n_layers > 0;
     StringInfoData query;
     initStringInfo(&query);
@@ -81,6 +92,7 @@ char* candidates_query(const Contest* contest) {
     if (contest->rescanned)
         appendStringInfo(&query, " LEFT JOIN %s AS x ON %s", kRescanRelation,
                          group_condition(contest, "c", "x"));
+    if (others) appendStringInfoString(&query, " WHERE c.compared_with IS NULL");
     return query.data;
 }
 
@@ -184,10 +196,11 @@ char read_comparison(const Row& row, RuleInput* input) {
 
 void read_production(const DecisionReceiver* receiver, const Row& row, RuleInput* input) {
     if (row.id(kProductionId) == 0) return;
-    const RunFacts* facts = find_facts(receiver->contest, row.id(kProductionRun));
-    if (facts == nullptr) elog(ERROR, "the run of a model in production is missing");
     input->production.present = input->production.is_model = true;
     input->production.model_id = row.id(kProductionId);
+    if (row.nulls[kProductionRun]) return;  // of compared_query: the rule asks for no more
+    const RunFacts* facts = find_facts(receiver->contest, row.id(kProductionRun));
+    if (facts == nullptr) elog(ERROR, "the run of a model in production is missing");
     input->production.version = facts->run->version;
     input->production.trained_at = facts->finished_at;
     input->production.trained_rows = row.id(kProductionRows);
@@ -248,7 +261,7 @@ void write_model(DecisionReceiver* receiver, const Row& row, char compared) {
         row.values[kProductionId],
         row.values[kRows],
         CharGetDatum(compared),
-        row.values[replaces ? kProductionKey : kKey],  // the group keeps its name
+        row.values[row.nulls[kProductionKey] ? kKey : kProductionKey],  // the group keeps its name
         row.values[kFirstTime],
         row.values[kLastTime],
         row.values[kModel],
@@ -321,7 +334,14 @@ void decide(Contest* contest, int64 promotion_id, int64 storage, RowWriter* mode
     receiver.storage = storage;
     receiver.no_model = psprintf("no model in version %d", contest->candidate.run->version);
     const int level = plan_for_layers();
-    (void)pg::run_read_query(candidates_query(contest), many_max_workers, receive_group, &receiver);
+    int64 read = 0;
+    const bool directly = candidates_suffice(contest);
+    // Without workers: there is nothing to do but to read, and passing rows on costs more than that.
+    if (directly)
+        read = pg::run_read_query(compared_query(contest), 1, receive_group, &receiver).rows;
+    if (!directly || read < contest->candidate.trained)
+        (void)pg::run_read_query(candidates_query(contest, directly), many_max_workers,
+                                 receive_group, &receiver);
     if (contest->production->n_layers > 0 && receiver.found < contest->production_groups)
         (void)pg::run_read_query(others_query(contest), many_max_workers, receive_group, &receiver);
     AtEOXact_GUC(true, level);

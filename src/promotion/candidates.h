@@ -25,6 +25,7 @@ struct Contest {
     const registry::ProductionState* production;
     int64 production_groups;
     Rule* rule;
+    bool compared;   // the training compared all groups that can be with what is in production now
     bool rescanned;  // kRescanRelation has what a rescan found
 };
 
@@ -45,6 +46,10 @@ RunFacts* find_facts(const Contest* contest, int64 run_id);
 // production, are of one group.
 char* candidate_rows(const registry::TrainingRun* run);
 char* group_condition(const Contest* contest, const char* a, const char* b);
+
+// Whether candidates tell what is in production of their groups, as far as the rule asks, without a look
+// at production: they were compared with it, it is one layer, and the groups have the same names there.
+bool candidates_suffice(const Contest* contest);
 
 // Makes the comparisons that are not with what is in production now, and could be: of those groups
 // alone when they are few. Sets contest->rescanned.

@@ -85,6 +85,12 @@ char* group_condition(const Contest* contest, const char* a, const char* b) {
     return registry::same_group(a, b, contest->candidate.run, run_list(contest), contest->n_runs);
 }
 
+bool candidates_suffice(const Contest* contest) {
+    return contest->compared && contest->production->n_layers == 1 &&
+           !rule_describes_production(contest->rule) &&
+           registry::same_key_bytes(contest->candidate.run, run_list(contest), contest->n_runs);
+}
+
 void read_facts(Contest* contest, const char* model_set, int version) {
     contest->candidate.run = registry::find_training_run(model_set, version);
     registry::TrainingRun** runs = registry::find_production_runs(model_set, &contest->n_runs);
@@ -205,7 +211,9 @@ Jsonb* options_of(const registry::TrainingRun* run) {
 }  // namespace
 
 void renew_comparisons(Contest* contest) {
-    if (contest->production->n_layers == 0 || compared_at_training(contest)) return;
+    if (contest->production->n_layers == 0) return;
+    contest->compared = compared_at_training(contest);
+    if (contest->compared) return;
     engine::Rescan rescan = {};
     int64 n_groups = 0;
     rescan.run = contest->candidate.run;

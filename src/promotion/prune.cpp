@@ -2,6 +2,10 @@
 // states before it, stay; of older promotions only their row stays, as history.
 #include "promotion/repository.h"
 
+extern "C" {
+#include "storage/lmgr.h"
+}
+
 namespace many::promotion {
 
 namespace {
@@ -57,6 +61,27 @@ char* dead_layers() {
         kOld, kOld);
 }
 
+// Whether this transaction put in force what is now. The set's row is locked: nobody else did since.
+bool changed_here(const char* model_set) {
+    uint64 n = 0;
+    bool is_null = false;
+    SPITupleTable* rows =
+        run_on_set("SELECT s.xmin FROM many_models.production_sets AS s WHERE s.model_set = $1",
+                   model_set, 0, SPI_OK_SELECT, &n);
+    return n > 0 && TransactionIdIsCurrentTransactionId(DatumGetTransactionId(
+                        SPI_getbinval(rows->vals[0], rows->tupdesc, 1, &is_null)));
+}
+
+// Who predicts knows the layers in force from the messages of promotions, and takes what a layer does
+// not have from the next. That a promotion comes before a prune of what it replaced suffices where they
+// commit one after the other. In one transaction they become visible at once, a moment before the
+// message is sent: in it a look-up would miss rows deleted from the shared partition, and go on to an
+// older model. With this lock look-ups wait until after the message; dropping a partition takes it too.
+void hold_back_look_ups() {
+    LockRelationOid(get_relname_relid(kModels, get_namespace_oid("many_models", false)),
+                    AccessExclusiveLock);
+}
+
 // Runs without any model left: who reads production looks at all that are there. Layers that were
 // merged have models of several runs, so that only the models themselves tell.
 constexpr const char* kForgetRuns =
@@ -73,7 +98,9 @@ int64 prune(const char* model_set, int keep) {
     (void)require_promotable(model_set);
     lock_production(model_set, true);
     registry::enter_registry(&rights);
+    const bool changed = changed_here(model_set);
     SPITupleTable* layers = run_on_set(dead_layers(), model_set, keep, SPI_OK_SELECT, &n);
+    if (changed && n > 0) hold_back_look_ups();
     for (uint64 i = 0; i < n; i++)
         models += remove_rows(kModels, "layer", id_at(layers, i, 1), id_at(layers, i, 2));
     SPITupleTable* reports =

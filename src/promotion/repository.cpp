@@ -4,8 +4,10 @@
 #include "registry/notify.h"
 
 extern "C" {
+#include "access/hio.h"
 #include "catalog/indexing.h"
 #include "commands/sequence.h"
+#include "storage/bufmgr.h"
 #include "tcop/utility.h"
 }
 
@@ -97,6 +99,7 @@ int plan_for_layers() {
 struct RowWriter {
     Relation relation;
     bool bulk;
+    BulkInsertState state;
     CommandId command;
     int64 rows;
     int n;
@@ -121,8 +124,18 @@ RowWriter* open_writer(const char* parent, int64 storage) {
     writer->bulk = storage != 0;
     writer->command = GetCurrentCommandId(true);
     (void)GetCurrentTransactionId();  // rows come while a parallel query runs, which assigns none
-    writer->context =
-        AllocSetContextCreate(CurrentMemoryContext, "many_models rows", ALLOCSET_DEFAULT_SIZES);
+    // Room for a batch, which a reset keeps: given back and taken again each time, it would be paid for
+    // in page faults.
+    writer->context = AllocSetContextCreate(CurrentMemoryContext, "many_models rows",
+                                            writer->bulk ? 2 * kBatchBytes : 0,
+                                            ALLOCSET_DEFAULT_INITSIZE, ALLOCSET_DEFAULT_MAXSIZE);
+    if (writer->bulk) {
+        // Keeps hold of the last page, and lets newer servers add pages many at a time. Without its ring
+        // of buffers: the index will read what was written, and then whoever predicts.
+        writer->state = GetBulkInsertState();
+        FreeAccessStrategy(writer->state->strategy);
+        writer->state->strategy = nullptr;
+    }
     for (int i = 0; writer->bulk && i < kBatchRows; i++)
         writer->slots[i] =
             MakeSingleTupleTableSlot(RelationGetDescr(writer->relation), &TTSOpsHeapTuple);
@@ -131,10 +144,10 @@ RowWriter* open_writer(const char* parent, int64 storage) {
 
 namespace {
 
-// No ring of buffers: the index will read what was written, and then whoever predicts.
 void flush_writer(RowWriter* writer) {
     if (writer->n == 0) return;
-    table_multi_insert(writer->relation, writer->slots, writer->n, writer->command, 0, nullptr);
+    table_multi_insert(writer->relation, writer->slots, writer->n, writer->command,
+                       TABLE_INSERT_SKIP_FSM, writer->state);
     for (int i = 0; i < writer->n; i++) ExecClearTuple(writer->slots[i]);
     writer->n = 0;
     writer->bytes = 0;
@@ -168,7 +181,8 @@ int64 close_writer(RowWriter* writer) {
         flush_writer(writer);
         MemoryContextSwitchTo(old);
         for (TupleTableSlot* slot : writer->slots) ExecDropSingleTupleTableSlot(slot);
-        table_finish_bulk_insert(writer->relation, 0);
+        FreeBulkInsertState(writer->state);
+        table_finish_bulk_insert(writer->relation, TABLE_INSERT_SKIP_FSM);
     }
     table_close(writer->relation, NoLock);
     MemoryContextDelete(writer->context);

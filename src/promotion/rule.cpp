@@ -2,6 +2,7 @@
 #include "promotion/rule.h"
 
 #include <cmath>
+#include <initializer_list>
 
 #include "core/selection/comparison.h"
 #include "promotion/rule_names.h"
@@ -90,8 +91,16 @@ Rule* parse_rule(const char* text) {
     return rule;
 }
 
+constexpr int kProduction = 1;  // of kSides
+
+bool rule_describes_production(const Rule* rule) {
+    bool uses = rule->uses[whole_column(kProduction)];
+    for (const Field field : {kVersion, kTrainedAt, kTrainedRows})
+        uses = uses || rule->uses[field_column(kProduction, field)];
+    return uses;
+}
+
 bool rule_compares(const Rule* rule) {
-    constexpr int kProduction = 1;
     if (rule->uses[whole_column(kProduction)] || rule->uses[kDifferencesColumn]) return true;
     for (int field = kNRows; field <= kBias; field++)
         if (rule->uses[field_column(kProduction, field)]) return true;

@@ -42,6 +42,8 @@ struct Rule;
 // Needs many_models in the search_path (pin_rule_path).
 Rule* parse_rule(const char* text);
 bool rule_compares(const Rule* rule);  // uses production's metrics
+// Uses what production is beside these and its model_id: version, trained_at, trained_rows, or all.
+bool rule_describes_production(const Rule* rule);
 
 enum class Verdict { accepted, refused, unknown };  // true, false, NULL
 

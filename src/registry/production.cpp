@@ -214,6 +214,19 @@ char* same_group(const char* a, const char* b, const TrainingRun* run, TrainingR
     return condition.data;
 }
 
+bool same_key_bytes(const TrainingRun* run, TrainingRun** others, int n) {
+    for (int i = 0; i < run->n_keys; i++) {
+        const KeyColumn column = key_column(run, i);
+        if (!column.text_is_canonical) return false;
+        // 1 and 1.0, 0 and -0, 'a' and 'a ' are equal.
+        for (const Oid type : {NUMERICOID, FLOAT4OID, FLOAT8OID, BPCHAROID})
+            if (column.base_type == type) return false;
+        for (int k = 0; k < n; k++)
+            if (strcmp(run->key_types[i], others[k]->key_types[i]) != 0) return false;
+    }
+    return true;
+}
+
 void require_same_hash(const TrainingRun* run, TrainingRun** others, int n) {
     for (int i = 0; i < run->n_keys; i++) {
         const bool canonical = key_column(run, i).text_is_canonical;

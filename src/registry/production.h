@@ -37,6 +37,10 @@ char* production_rows(const ProductionState* state, const char* columns);
 // canonical text are the types' own.
 char* same_group(const char* a, const char* b, const TrainingRun* run, TrainingRun** others, int n);
 
+// Whether rows of the same group, one of run `run` and one of `others`, have the same bytes as
+// partition_key: so it is where equal values of the key types have one text.
+bool same_key_bytes(const TrainingRun* run, TrainingRun** others, int n);
+
 // Raises 0A000 when groups of a promoted run are found by another hash than those of `run`.
 void require_same_hash(const TrainingRun* run, TrainingRun** others, int n);
 

@@ -54,19 +54,21 @@ sub parallel_settings
 	  . ' SET parallel_tuple_cost = 0; SET client_min_messages = warning; ';
 }
 
-# kill_server(node): kill -9 of the postmaster, and until it is gone. A container's first process
-# may take seconds to reap it; meanwhile a new server would take its lock file for one in use.
+# kill_server(node): kill -9 of the postmaster, and until it is gone, and its children, which see that themselves and hold
+# its shared memory till then: a new server would not start. A container's first process may take seconds to reap it;
+# meanwhile a new server would take its lock file for one in use.
 sub kill_server
 {
 	my ($node) = @_;
 	my $pid = $node->{_pid};
+	my @pids = ($pid, split ' ', `ps -o pid= --ppid $pid`);
 	$node->kill9;
 	for (1 .. 10 * $PostgreSQL::Test::Utils::timeout_default)
 	{
-		return unless kill(0, $pid);
+		return unless kill(0, @pids);
 		usleep(100_000);
 	}
-	die "process $pid is still there after kill -9";
+	die "of the processes @pids, some are still there after kill -9 of the first";
 }
 
 # sql_error(node, sql, psql options): "SQLSTATE: message" of the first error, or "no error".

@@ -409,19 +409,50 @@ SELECT source FROM many_models.model_sets WHERE model_set = 'secret';
 RESET ROLE;
 SELECT * FROM public.ran;
 
--- 10. A function in the source learns the run's handle and gives the sink what the run does not expect: numbers where texts are, to have memory read.
+-- 10. The run's token shows nowhere. Who had it all the same, here from the run's shared memory, which only a superuser reads, and gives the sink what the
+-- run does not expect, numbers where texts are, has no memory read.
+CREATE FUNCTION evil.token() RETURNS bigint LANGUAGE plpgsql SECURITY DEFINER SET search_path = pg_catalog AS $$
+DECLARE
+    handle bigint;
+    head bytea;
+    token bigint;
+BEGIN
+    FOR handle IN SELECT substring(f, '^PostgreSQL\.([0-9]+)$')::bigint FROM pg_ls_dir('/dev/shm') AS f WHERE f ~ '^PostgreSQL\.[0-9]+$' LOOP
+        BEGIN
+            head := pg_read_binary_file('/dev/shm/PostgreSQL.' || handle, 0, 28);
+            token := ('x' || (SELECT string_agg(lpad(to_hex(get_byte(head, 15 - i)), 2, '0'), '' ORDER BY i) FROM generate_series(0, 7) AS i))::bit(64)::bigint;
+            IF substring(head, 1, 4) = 'SRMM' AND token & 4294967295 = handle AND get_byte(head, 24) + (get_byte(head, 25) << 8) + (get_byte(head, 26) << 16) = pg_backend_pid() THEN
+                RETURN token;
+            END IF;
+        EXCEPTION WHEN OTHERS THEN  -- of another server
+        END;
+    END LOOP;
+    RAISE EXCEPTION 'no token';
+END $$;
 SET ROLE mm_attacker;
 CREATE FUNCTION evil.feed(arguments text) RETURNS boolean AS $$
 DECLARE
     context text;
 BEGIN
     GET DIAGNOSTICS context = PG_CONTEXT;
-    EXECUTE format('SELECT many_models.train_sink(%s::bigint, %s)', substring(context FROM 'train_sink\((-?[0-9]+)'), arguments);
+    IF context ~ 'train_sink\(-?[0-9]' THEN
+        RAISE EXCEPTION 'learned';
+    END IF;
+    EXECUTE format('SELECT many_models.train_sink(%s::bigint, %s)', evil.token(), arguments);
     RAISE EXCEPTION 'taken';
 EXCEPTION WHEN others THEN
     RAISE EXCEPTION USING ERRCODE = sqlstate, MESSAGE = sqlerrm;
 END $$ LANGUAGE plpgsql;
+CREATE FUNCTION evil.learn() RETURNS boolean AS $$
+DECLARE
+    context text;
+BEGIN
+    GET DIAGNOSTICS context = PG_CONTEXT;
+    RAISE EXCEPTION '%', substring(context FROM 'SELECT many_models\.[^)]*\)');
+END $$ LANGUAGE plpgsql;
 CREATE TABLE evil.texts AS SELECT chr(65 + i % 2) AS k, i::float8 AS x, i * 2::float8 AS y FROM generate_series(1, 20) AS i;
+SELECT error_of($$SELECT many_models.train_many_models('fed', 'SELECT * FROM evil.texts WHERE evil.learn()', '{k}', 'y', '{x}')$$);
+SELECT error_of($$SELECT many_models.train_many_models('fed', 'SELECT * FROM evil.texts WHERE x > $1', '{k}', 'y', '{x}')$$);
 SELECT a, error_of(format('SELECT many_models.train_many_models(''fed'', %L, ''{k}'', ''y'', ''{x}'')', format('SELECT * FROM evil.texts WHERE evil.feed(%L)', a)))
 FROM unnest(ARRAY['94000000000000::int8, 2::float8, 3::float8', '''A''::text, ''text''::text, 3::float8', '''A''::text, 2::float8', 'ROW(''A''::text, 2::float8, 3::float8)']) AS a;
 RESET ROLE;

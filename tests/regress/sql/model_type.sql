@@ -31,6 +31,47 @@ SELECT name, model::text LIKE '\\x4d4d%' AS hexadecimal,
        many_models.model_send(model::text::many_models.model) = many_models.model_send(model) AS same
 FROM fits ORDER BY name;
 
+-- Equal are the same bytes, toasted or not, and the order is that of the bytes.
+CREATE TABLE pairs AS SELECT a.name AS a_name, b.name AS b_name, a.model AS a, b.model::text::many_models.model AS b, many_models.model_send(a.model) AS x, many_models.model_send(b.model) AS y
+FROM fits AS a, fits AS b;
+SELECT count(*) AS pairs, count(*) FILTER (WHERE a OPERATOR(many_models.=) b) AS equal,
+       bool_and(a OPERATOR(many_models.=) b = (a_name = b_name)) AS eq, bool_and(a OPERATOR(many_models.<>) b = (x <> y)) AS ne,
+       bool_and(a OPERATOR(many_models.<) b = (x < y)) AS lt, bool_and(a OPERATOR(many_models.<=) b = (x <= y)) AS le,
+       bool_and(a OPERATOR(many_models.>) b = (x > y)) AS gt, bool_and(a OPERATOR(many_models.>=) b = (x >= y)) AS ge,
+       bool_and(sign(many_models.model_cmp(a, b)) = sign(byteacmp(x, y))) AS cmp,
+       bool_and((many_models.model_hash(a) = many_models.model_hash(b)) = (x = y)) AS hash,
+       bool_and((many_models.model_hash_extended(a, 7) = many_models.model_hash_extended(b, 7)) = (x = y)) AS hash_extended,
+       bool_and(many_models.model_hash_extended(a, 7) <> many_models.model_hash_extended(a, 8)) AS seeded
+FROM pairs;
+SELECT many_models.model_eq(NULL, model) IS NULL AS strict FROM fits LIMIT 1;
+-- What needs no operator in the search_path; by sorting, by hashing, by merging, by an index.
+CREATE TABLE twice AS SELECT name, model FROM fits UNION ALL SELECT name, model FROM fits;
+CREATE FUNCTION by_all_means() RETURNS TABLE (distinct_models bigint, united bigint, grouped bigint, both_sides bigint, joined bigint, counted bigint, in_order boolean) LANGUAGE sql AS $$
+SELECT (SELECT count(*) FROM (SELECT DISTINCT model FROM twice) AS q),
+       (SELECT count(*) FROM (SELECT model FROM twice UNION SELECT model FROM fits) AS q),
+       (SELECT count(*) FROM (SELECT model FROM twice GROUP BY model HAVING count(*) = 2) AS q),
+       (SELECT count(*) FROM (SELECT model FROM twice INTERSECT ALL SELECT model FROM fits) AS q),
+       (SELECT count(*) FROM twice JOIN fits ON twice.model OPERATOR(many_models.=) fits.model),
+       (SELECT count(DISTINCT model) FROM twice),
+       (SELECT bool_and(x) FROM (SELECT many_models.model_send(model) >= lag(many_models.model_send(model), 1, '') OVER (ORDER BY model) AS x FROM twice) AS q)
+$$;
+SET enable_hashagg = off; SET enable_hashjoin = off; SET enable_nestloop = off;
+SELECT * FROM by_all_means();
+RESET enable_hashagg; RESET enable_hashjoin; RESET enable_nestloop;
+SET enable_sort = off; SET enable_mergejoin = off; SET enable_nestloop = off;
+SELECT * FROM by_all_means();
+EXPLAIN (COSTS OFF) SELECT DISTINCT model FROM twice;
+EXPLAIN (COSTS OFF) SELECT count(*) FROM twice JOIN fits ON twice.model OPERATOR(many_models.=) fits.model;
+RESET enable_sort; RESET enable_mergejoin; RESET enable_nestloop;
+CREATE UNIQUE INDEX ON fits (model);
+CREATE INDEX ON twice USING hash (model);
+SET enable_seqscan = off; SET enable_bitmapscan = off;
+SELECT name FROM twice WHERE model OPERATOR(many_models.=) (SELECT model FROM fits WHERE name = 'ridge');
+SELECT name FROM fits WHERE model OPERATOR(many_models.=) (SELECT model FROM fits WHERE name = 'ols');
+RESET enable_seqscan; RESET enable_bitmapscan;
+SELECT left(error_of($$INSERT INTO fits SELECT 'again', model FROM fits WHERE name = 'ols'$$), 5) AS twice;
+SELECT opcname, amvalidate(oid) FROM pg_opclass WHERE opcnamespace = 'many_models'::regnamespace ORDER BY 1;
+
 -- Statistics, against PostgreSQL's own aggregates on one feature.
 WITH m AS (SELECT many_models.fit('{}', y, ARRAY[x1]) AS model FROM points),
      r AS (SELECT regr_slope(y, x1) AS slope, regr_intercept(y, x1) AS intercept, regr_r2(y, x1) AS r2,
@@ -89,6 +130,8 @@ SELECT DISTINCT left(error_of(format('SELECT many_models.model_algorithm(model) 
 FROM damaged;
 SELECT DISTINCT left(error_of(format('SELECT many_models.predict(model, ARRAY[1, 2]) FROM damaged WHERE name = %L AND n = %s', name, n)), 5)
 FROM damaged;
+-- Compared they are all the same: byte by byte, unopened.
+SELECT count(DISTINCT model) = count(*) AS distinct FROM damaged;
 -- Truncated at any length.
 SELECT count(*) FILTER (WHERE many_models.model_check(substr(bytes, 1, n)::many_models.model)) AS intact
 FROM (SELECT many_models.model_send(model) AS bytes FROM fits) AS s, LATERAL generate_series(0, length(bytes) - 1) AS n;

@@ -243,6 +243,46 @@ SELECT trained, skipped FROM many_models.train_many_models('r', 'SELECT * FROM c
 SELECT summary(many_models.promote_models('r'));
 SELECT * FROM report;
 
+-- Where candidates know what is in production, production is not read, but by rules that ask for its version: the same is decided, of groups that are new,
+-- gone, failed or without a holdout too, whether production is one layer or two, and keys are equal by their bytes or otherwise.
+CREATE TABLE kinds AS SELECT g, g::text AS name, (g || '.0')::numeric AS n, i, (i * (g + 3) % 7)::float8 AS x, (i * 5 % (g + 2))::float8 + 100 * g AS y
+FROM generate_series(1, 8) AS g, generate_series(1, 30) AS i;
+CREATE TABLE decided (keys text, round int, way text, partition_key jsonb, action text, compared text, reason text, replaces boolean, before bigint, PRIMARY KEY (keys, round, way, partition_key));
+CREATE FUNCTION decide_twice(keys text, round int) RETURNS TABLE (by_candidates text, by_production text, report_rows bigint) LANGUAGE plpgsql AS $$
+DECLARE
+    says text[] := '{}';
+    ways text[] := ARRAY['', ' AND coalesce(production.version, 1) > 0'];
+BEGIN
+    FOR way IN 1 .. 2 LOOP
+        says := says || test_promote.summary(many_models.promote_models('d', dry_run => true, rule => '(candidate.rmse < production.rmse * CASE WHEN candidate.n_rows % 2 = 0 THEN 2 ELSE 0.5 END) IS NOT FALSE' || ways[way]));
+        INSERT INTO test_promote.decided SELECT keys, round, ways[way], r.partition_key, r.action, r.compared, r.reason, r.production_before IS NOT NULL, r.production_before
+        FROM many_models.promotion_report AS r WHERE r.promotion_id = (SELECT max(promotion_id) FROM many_models.promotions);
+    END LOOP;
+    RETURN QUERY SELECT says[1], nullif(says[2], says[1]), count(*) FROM test_promote.decided AS d WHERE d.keys = decide_twice.keys AND d.round = decide_twice.round;
+END $$;
+CREATE FUNCTION try_keys(key text) RETURNS TABLE (round int, by_candidates text, by_production text, report_rows bigint) LANGUAGE plpgsql AS $$
+DECLARE
+    source text := format('SELECT %I AS k, i, x, y FROM test_promote.kinds WHERE ', key);
+BEGIN
+    PERFORM many_models.train_many_models('d', source || 'g < 7', '{k}', 'y', '{x}', options => '{"holdout": {"fraction": 0.3}, "min_rows": 5}');
+    PERFORM many_models.promote_models('d');
+    -- 1 is gone, 2 is skipped, 3 has its key as an equal value where there is one, 7 and 8 are new.
+    PERFORM many_models.train_many_models('d', replace(source, 'SELECT n AS', 'SELECT CASE WHEN g = 3 THEN 3.00 ELSE n END AS') || 'g > 2 OR g = 2 AND i < 4');
+    RETURN QUERY SELECT 1, * FROM test_promote.decide_twice(key, 1);
+    PERFORM many_models.promote_models('d', rule => 'candidate.rmse < production.rmse AND candidate.n_rows % 2 = 0');
+    PERFORM many_models.train_many_models('d', source || 'i > 3');
+    RETURN QUERY SELECT 2, * FROM test_promote.decide_twice(key, 2);
+    PERFORM many_models.promote_models('d', rule => '(candidate.rmse < 2 * production.rmse) IS NOT FALSE');
+    PERFORM many_models.train_many_models('d', source || 'true');
+    RETURN QUERY SELECT 3, * FROM test_promote.decide_twice(key, 3);
+    PERFORM many_models.drop_models('d');
+    DROP VIEW test_promote.d_models;
+END $$;
+SELECT key, t.* FROM unnest('{g,name,n}'::text[]) AS key, try_keys(key) AS t;
+SELECT count(*) AS different FROM decided AS a FULL JOIN decided AS b ON (a.keys, a.round, a.partition_key) = (b.keys, b.round, b.partition_key) AND a.way < b.way
+WHERE coalesce(a.way, '') = '' AND coalesce(b.way, 'b') <> '' AND (a.action, a.compared, a.reason, a.before) IS DISTINCT FROM (b.action, b.compared, b.reason, b.before);
+SELECT action, compared, count(*) FROM decided WHERE way = '' GROUP BY 1, 2 ORDER BY 1, 2;
+
 SELECT many_models.drop_models(model_set) > 0 AS dropped FROM many_models.model_sets WHERE model_set IN ('p', 'r', 'none') ORDER BY model_set;
 SELECT (SELECT count(*) FROM many_models.promotions) AS promotions, (SELECT count(*) FROM many_models.promotion_store) AS reports,
        (SELECT count(*) FROM many_models.production_store) AS models, (SELECT count(*) FROM many_models.production_runs) AS runs,

@@ -72,6 +72,7 @@ SELECT version, trained FROM many_models.import_models('SELECT * FROM staged WHE
 SELECT version, trained FROM many_models.import_models('staged');
 SELECT contents('shop', 1) = contents('shop', 2) AND contents('shop', 1) = contents('shop here', 3) AS same;
 SELECT version, count(*) FROM "shop here_models" GROUP BY 1 ORDER BY 1;
+SELECT model_set, versions, train_runs FROM many_models.stat_model_sets WHERE model_set LIKE 'shop%' ORDER BY 1;
 -- A refresh, and retrain_failed, go on from an imported version.
 SELECT version, trained, failed FROM many_models.retrain_failed((SELECT run_id FROM many_models.runs WHERE model_set = 'shop here' AND version = 3));
 SELECT version, trained FROM many_models.refresh_many_models('shop here');
