@@ -533,8 +533,6 @@ void finish_forecast_options(ForecastOptions* options, Oid type, int n_features)
         ereport(ERROR, (errcode(ERRCODE_INVALID_PARAMETER_VALUE),
                         errmsg("option \"time_zone\" needs a time column of type timestamptz")));
     }
-    const bool several = (bit(spec->method.method) & kCandidates) != 0;
-    if (several && spec->n_candidates == 0) core::default_candidates(spec->method.method, *spec);
     if (spec->method.method == ForecastMethod::ensemble &&
         spec->combination == core::Combination::single)
         spec->combination = core::Combination::median;
