@@ -278,7 +278,6 @@ void read_backtest(ForecastOptions* options, const JsonbValue* value) {
         if (strcmp(key, "folds") == 0) {
             backtest->folds = (int)option_int64(name, &item, 1, core::kMaxBacktestFolds,
                                                 "a whole number from 1 to 100");
-            options->folds_given = true;
         } else if (strcmp(key, "horizon") == 0) {
             backtest->horizon = (int)option_int64(name, &item, 1, core::kMaxHorizon,
                                                   "a whole number of at least 1");
@@ -343,7 +342,6 @@ bool set_result_option(ForecastOptions* options, const char* key, const JsonbVal
     } else if (strcmp(key, "cv_folds") == 0) {
         spec->backtest.folds = (int)option_int64(key, value, 1, core::kMaxBacktestFolds,
                                                  "a whole number from 1 to 100");
-        options->folds_given = true;
     } else if (strcmp(key, "min_rows") == 0) {
         spec->min_rows = option_int64(key, value, 1, PG_INT64_MAX, "an integer of at least 1");
     } else if (strcmp(key, "seed") == 0) {
@@ -469,7 +467,6 @@ bool forecast_options_init(ForecastOptions* options, const char* algorithm) {
     options->spec.method.method = method;
     options->frequency = nullptr;
     options->zone = nullptr;
-    options->folds_given = false;
     return true;
 }
 
@@ -536,10 +533,6 @@ void finish_forecast_options(ForecastOptions* options, Oid type, int n_features)
     if (spec->method.method == ForecastMethod::ensemble &&
         spec->combination == core::Combination::single)
         spec->combination = core::Combination::median;
-    const bool needs_folds = spec->method.method == ForecastMethod::auto_forecast ||
-                             spec->combination == core::Combination::weighted ||
-                             spec->intervals == core::IntervalMethod::conformal;
-    if (needs_folds && !options->folds_given) spec->backtest.folds = kDefaultCvFolds;
     if (!std::isnan(spec->lower_bound) && !std::isnan(spec->upper_bound) &&
         !(spec->lower_bound < spec->upper_bound))
         ereport(ERROR, (errcode(ERRCODE_INVALID_PARAMETER_VALUE),

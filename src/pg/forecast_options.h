@@ -16,7 +16,6 @@ struct ForecastOptions {
     core::ForecastSpec spec;
     char* frequency;  // as written; nullptr: inferred
     char* zone;       // nullptr: the session's
-    bool folds_given;
 };
 
 bool is_forecaster(const char* algorithm);

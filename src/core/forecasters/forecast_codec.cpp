@@ -407,28 +407,43 @@ std::size_t read_model(Reader& r, ForecastModel& m) {
     return members;
 }
 
-// A mask of the metrics that apply, then these.
+// A mask of the metrics that are written, then these. Left out are those that do not apply, and what
+// the step of one forecast says several times: n = 1, mae = rmse, bias = mae or -mae.
 constexpr double StepMetrics::*kMetrics[] = {
     &StepMetrics::n,     &StepMetrics::rmse, &StepMetrics::mae,      &StepMetrics::mape,
     &StepMetrics::smape, &StepMetrics::mase, &StepMetrics::rmsse,    &StepMetrics::owa,
     &StepMetrics::bias,  &StepMetrics::r2,   &StepMetrics::coverage, &StepMetrics::winkler};
+constexpr unsigned kN = 1U << 0, kMae = 1U << 2, kBias = 1U << 8;
+constexpr unsigned kSingle = 1U << 12, kMaeIsRmse = 1U << 13, kBiasIsMae = 1U << 14,
+                   kBiasIsMinusMae = 1U << 15;
+static_assert(std::size(kMetrics) == 12);
 
 void write(Writer& w, const StepMetrics& metrics) {
-    std::uint16_t mask = 0;
+    unsigned mask = 0;
     for (std::size_t i = 0; i < std::size(kMetrics); ++i) {
-        if (!std::isnan(metrics.*kMetrics[i])) mask = static_cast<std::uint16_t>(mask | 1U << i);
+        if (!std::isnan(metrics.*kMetrics[i])) mask |= 1U << i;
     }
-    w.put(mask);
+    const auto replace = [&](bool holds, unsigned metric, unsigned rule) {
+        if (holds && (mask & metric) != 0) mask = (mask & ~metric) | rule;
+    };
+    replace(std::signbit(metrics.bias) && metrics.bias == -metrics.mae, kBias, kBiasIsMinusMae);
+    replace(!std::signbit(metrics.bias) && metrics.bias == metrics.mae, kBias, kBiasIsMae);
+    replace(metrics.mae == metrics.rmse, kMae, kMaeIsRmse);
+    replace(metrics.n == 1, kN, kSingle);
+    w.put(static_cast<std::uint16_t>(mask));
     for (std::size_t i = 0; i < std::size(kMetrics); ++i) {
         if ((mask >> i & 1) != 0) w.put(metrics.*kMetrics[i]);
     }
 }
 void read(Reader& r, StepMetrics& metrics) {
-    const auto mask = r.get<std::uint16_t>();
-    if (mask >> std::size(kMetrics) != 0) damaged("a metric is not known");
+    const unsigned mask = r.get<std::uint16_t>();
     for (std::size_t i = 0; i < std::size(kMetrics); ++i) {
         metrics.*kMetrics[i] = (mask >> i & 1) != 0 ? r.get<double>() : FitSummary::kNone;
     }
+    if ((mask & kSingle) != 0) metrics.n = 1;
+    if ((mask & kMaeIsRmse) != 0) metrics.mae = metrics.rmse;
+    if ((mask & kBiasIsMae) != 0) metrics.bias = metrics.mae;
+    if ((mask & kBiasIsMinusMae) != 0) metrics.bias = -metrics.mae;
 }
 
 void write(Writer& w, const std::vector<StepMetrics>& steps) {
