@@ -83,8 +83,10 @@ for my $run (sort keys %runs)
 {
 	my ($phase, $rows) = @{ $runs{$run} };
 
+	my $begin = time;
 	my $s = start_run($run);
 	my $leader = wait_for_phase($s, $phase, $rows);
+	my $timeout = 2 + 3 * int(time - $begin);  # of a busy machine, too, a run must get to its phase in it
 	worker_pid($node, $leader);
 	cmp_ok(scalar(grep { /^run / } run_segments($node)), '==', 1, "$run: one segment while it runs");
 	cmp_ok(scalar(temporary_files($node)), '>', 0, "$run: temporary files while it runs")
@@ -94,11 +96,11 @@ for my $run (sort keys %runs)
 	like($s->{err}, qr/run \d+ of model set "/, "$run, cancelled: the context names run and set");
 	check_after("$run, cancelled");
 
-	$s = start_run($run, "SET statement_timeout = '2s';");
+	$s = start_run($run, "SET statement_timeout = '${timeout}s';");
 	wait_for_phase($s, $phase, 0);
 	my $start = time;
 	like(finish_statement($s), qr/^57014: canceling statement due to statement timeout/, "$run, timed out");
-	cmp_ok(time - $start, '<', 2 + $at_once, "$run, timed out: in time");
+	cmp_ok(time - $start, '<', $timeout + $at_once, "$run, timed out: in time");
 	check_after("$run, timed out");
 
 	$s = start_run($run);
