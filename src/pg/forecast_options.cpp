@@ -4,6 +4,10 @@
 
 #include <cmath>
 
+extern "C" {
+#include "common/int.h"
+}
+
 namespace many::pg {
 
 namespace {
