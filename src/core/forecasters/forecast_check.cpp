@@ -12,7 +12,6 @@ namespace {
 
 constexpr std::size_t kMostMembers = 64, kMostSeasons = 16, kLongestZone = 63;
 constexpr int kMostFeatures = 1 << 20;
-constexpr std::int64_t kMostObservations = std::int64_t{1} << 31;
 constexpr std::uint8_t kLastRung = 2;
 
 bool sound_grid(const TimeGrid& grid) noexcept {
@@ -28,7 +27,7 @@ bool sound_zone(const std::string& zone) noexcept {
 }
 
 bool sound_counts(const ForecastModel& m) noexcept {
-    const auto count = [](std::int64_t n) { return n >= 0 && n < kMostObservations; };
+    const auto count = [](std::int64_t n) { return n >= 0 && n <= kMostObservations; };
     return m.n >= 1 && count(m.n) && count(m.n_filled) && m.n_merged >= 0 && m.n_trimmed >= 0 &&
            m.n_features >= 0 && m.n_features <= kMostFeatures &&
            m.season_lengths.size() <= kMostSeasons &&

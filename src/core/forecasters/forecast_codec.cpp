@@ -30,7 +30,7 @@ constexpr std::uint8_t kPayloadVersion = 1;
 constexpr std::uint8_t kRounded = 1, kCalendar = 2;
 
 enum Tag : std::uint16_t { model_tag = 1, member_tag, metrics_tag, scores_tag, residuals_tag };
-// Part of the format: never renumber. 7 is that of ces.
+// Part of the format: never renumber.
 enum class Payload : std::uint8_t {
     simple = 1,
     ets,
@@ -38,7 +38,8 @@ enum class Payload : std::uint8_t {
     arima,
     intermittent,
     mstl,
-    autoregression = 8,
+    ces,
+    autoregression,
 };
 
 [[noreturn]] void damaged(const char* what) {
@@ -322,6 +323,33 @@ void read(Reader& r, AutoregressionFit& f) {
     read(r, f.summary);
 }
 
+void write(Writer& w, const CesState& s) {
+    w.all(s.level, s.potential);
+    w.list(s.seasonal);
+    w.list(s.seasonal_potential);
+}
+void read(Reader& r, CesState& s) {
+    r.all(s.level, s.potential);
+    r.list(s.seasonal);
+    r.list(s.seasonal_potential);
+}
+
+void write(Writer& w, const CesFit& f) {
+    const CesParameters& p = f.parameters;
+    w.all(f.form, f.season_length, f.n, p.a0, p.a1, p.b0, p.b1);
+    write(w, f.initial);
+    write(w, f.last);
+    write(w, f.summary);
+}
+void read(Reader& r, CesFit& f) {
+    CesParameters& p = f.parameters;
+    r.take_enum(f.form, CesForm::full);
+    r.all(f.season_length, f.n, p.a0, p.a1, p.b0, p.b1);
+    read(r, f.initial);
+    read(r, f.last);
+    read(r, f.summary);
+}
+
 Payload payload_of(const AnyFit& fit) {
     struct Kind {
         Payload operator()(const SimpleFit&) const { return Payload::simple; }
@@ -331,6 +359,7 @@ Payload payload_of(const AnyFit& fit) {
         Payload operator()(const IntermittentFit&) const { return Payload::intermittent; }
         Payload operator()(const MstlFit&) const { return Payload::mstl; }
         Payload operator()(const AutoregressionFit&) const { return Payload::autoregression; }
+        Payload operator()(const CesFit&) const { return Payload::ces; }
         // joins
     };
     return std::visit(Kind{}, fit);
@@ -364,6 +393,9 @@ void read_member(Reader& r, MethodFit& m) {
             return;
         case Payload::mstl:
             read(r, m.fit.emplace<MstlFit>());
+            return;
+        case Payload::ces:
+            read(r, m.fit.emplace<CesFit>());
             return;
         case Payload::autoregression:
             read(r, m.fit.emplace<AutoregressionFit>());

@@ -66,9 +66,10 @@ ForecastStatus fit_simple_spec(SimpleMethod method, const MethodSpec& spec,
 }
 
 EtsOptions ets_options(const MethodSpec& spec) {
-    EtsOptions options;
+    const bool damped = spec.method == ForecastMethod::damped_holt;
+    EtsOptions options = damped ? damped_holt_options() : EtsOptions{};
     options.parameters = {spec.alpha, spec.beta, spec.gamma, spec.phi};
-    options.start = spec.start;
+    if (!damped || spec.start != EtsOptions::Start::optimal) options.start = spec.start;
     options.additive_only = spec.additive_only;
     options.multiplicative_trend = spec.multiplicative_trend;
     return options;
@@ -223,7 +224,8 @@ ForecastStatus dispatch(const MethodSpec& spec, const SeriesData& series, const 
                             workspace.ets(), become<MstlFit>(out.fit));
         case ForecastMethod::autoregression:
             return fit_autoregression_spec(spec, series, stop, out);
-        // ces: joins
+        case ForecastMethod::ces:
+            return choose_ces(series.view(), {}, stop, workspace.ces(), become<CesFit>(out.fit));
         default:
             return ForecastStatus::not_admissible;
     }
@@ -244,6 +246,7 @@ struct Forecast {
         return forecast_intermittent(f, out);
     }
     ForecastStatus operator()(const MstlFit& f) const { return forecast_mstl(f, out); }
+    ForecastStatus operator()(const CesFit& f) const { return forecast_ces(f, out); }
     ForecastStatus operator()(const AutoregressionFit& f) const {
         return forecast_autoregression(f, future, out);
     }
@@ -261,6 +264,7 @@ struct Update {
     }
     bool operator()(IntermittentFit& f) const { return update_intermittent(f, y); }
     bool operator()(MstlFit& f) const { return update_mstl(f, y); }
+    bool operator()(CesFit& f) const { return update_ces(f, y) == ForecastStatus::ok; }
     bool operator()(AutoregressionFit& f) const { return update_autoregression(f, y); }
     // joins
 };
@@ -314,8 +318,22 @@ double interval_degrees_of_freedom(const MethodFit& fit) noexcept {
     return simple == nullptr ? 0 : simple->degrees_of_freedom;
 }
 
+int n_observations(const MethodFit& fit) {
+    return std::visit(
+        [](const auto& f) {
+            if constexpr (requires { f.n; }) {
+                return f.n;
+            } else {
+                return f.adjusted.n;
+            }
+        },
+        fit.fit);
+}
+
 bool update_method(MethodFit& fit, std::span<const double> y, std::span<const double> x) {
     if (y.empty()) return true;
+    const int room = kMostObservations - n_observations(fit);
+    if (room < 0 || y.size() > static_cast<std::size_t>(room)) return false;
     return std::visit(Update{y, x}, fit.fit);
 }
 

@@ -13,6 +13,7 @@
 
 #include "core/forecasters/arima.h"
 #include "core/forecasters/autoregression.h"
+#include "core/forecasters/ces.h"
 #include "core/forecasters/ets.h"
 #include "core/forecasters/forecaster.h"
 #include "core/forecasters/intermittent.h"
@@ -114,7 +115,7 @@ struct MstlFit {
 
 // Other methods' fits join the list at its end: the index is not part of the model format.
 using AnyFit = std::variant<SimpleFit, EtsFit, ThetaFit, ArimaFit, IntermittentFit, MstlFit,
-                            AutoregressionFit>;
+                            AutoregressionFit, CesFit>;
 
 struct MethodFit {
     // What was fitted in the end: for ses a method of its own, not ets.
@@ -124,13 +125,19 @@ struct MethodFit {
     [[nodiscard]] const FitSummary& summary() const noexcept;
 };
 
+// Of the fit's series; more than so many are refused.
+constexpr int kMostObservations = 1 << 30;
+[[nodiscard]] int n_observations(const MethodFit& fit);
+
 // Scratch of one process, used for all its groups.
 class ForecastWorkspace {
   public:
     [[nodiscard]] EtsWorkspace& ets() noexcept { return ets_; }
+    [[nodiscard]] CesWorkspace& ces() noexcept { return ces_; }
 
   private:
     EtsWorkspace ets_;
+    CesWorkspace ces_;
 };
 
 // Fits one method (none of auto_forecast, ensemble). A status other than ok: there is no fit. A
@@ -167,8 +174,8 @@ struct FitTerm {
     double std_error;  // NaN: none
 };
 void list_terms(const MethodFit& fit, std::vector<FitTerm>& out);
-// "ETS(M,Ad,M)", "ARIMA(0,1,1)(0,1,1)[12] with drift", "MSTL(24,168) + ETS(A,N,N)", or the method's
-// name.
+// "ETS(M,Ad,M)", "ARIMA(0,1,1)(0,1,1)[12] with drift", "MSTL(24,168) + ETS(A,N,N)", "CES(partial)",
+// or the method's name.
 [[nodiscard]] std::string fit_label(const MethodFit& fit);
 
 }  // namespace many::core

@@ -6,7 +6,7 @@
 namespace many::core {
 namespace {
 
-constexpr int kLongestEtsSeason = 400;
+constexpr int kLongestEtsSeason = 400;  // and of ces
 constexpr std::size_t kMostSeasons = 16, kMostLevels = 1'000'000;
 
 bool finite(double v) noexcept {
@@ -84,7 +84,8 @@ bool sound(const ThetaFit& f) noexcept {
 
 bool sound(const ArimaFit& f) noexcept {
     const ArimaOrder& o = f.order;
-    if (!o.valid() || f.n < 1 || f.n_used < 1 || f.n_regressors < 0 || f.n_regressors > (1 << 20)) {
+    if (!o.valid() || f.n < 1 || !within(f.n_used, 1, f.n) || f.n_regressors < 0 ||
+        f.n_regressors > (1 << 20)) {
         return false;
     }
     const auto size = [](int i) { return static_cast<std::size_t>(i); };
@@ -106,8 +107,8 @@ bool sound(const IntermittentLevel& level) noexcept {
     const auto smoothing = [](double v) { return std::isnan(v) || within(v, 0, 1); };
     return level.method <= IntermittentMethod::ses && level.aggregation >= 1 &&
            smoothing(level.alpha) && smoothing(level.beta) && finite(level.size) &&
-           level.size >= 0 && level.interval > 0 && level.waiting >= 0 && finite(level.rate) &&
-           level.rate >= 0;
+           level.size >= 0 && level.interval > 0 && within(level.waiting, 0, kMostObservations) &&
+           finite(level.rate) && level.rate >= 0;
 }
 
 bool sound(const IntermittentFit& f) noexcept {
@@ -139,7 +140,7 @@ bool sound(const MstlFit& f) noexcept {
 bool sound(const AutoregressionFit& f) noexcept {
     const std::size_t longest = f.lags.empty() ? 0 : static_cast<std::size_t>(f.lags.back());
     const auto known = [](double v) { return !std::isinf(v); };  // NaN: collinear
-    if (f.n < 1 || f.n_used < 1 || f.n_used > f.n ||
+    if (f.n < 1 || !within(f.n_used, 1, f.n) || f.n_used > f.n ||
         !within(f.n_lags, 0, AutoregressionOptions::kMaxLags) ||
         f.coefficients.size() != f.lags.size() || f.std_errors.size() != f.lags.size() ||
         f.regressor_std_errors.size() != f.regressor_coefficients.size() ||
@@ -154,6 +155,25 @@ bool sound(const AutoregressionFit& f) noexcept {
     return finite(f.intercept) && all_finite(f.last) &&
            std::all_of(f.coefficients.begin(), f.coefficients.end(), known) &&
            std::all_of(f.regressor_coefficients.begin(), f.regressor_coefficients.end(), known);
+}
+
+bool sound(const CesState& s, const CesFit& f) noexcept {
+    const std::size_t m = f.form == CesForm::none ? 0 : static_cast<std::size_t>(f.season_length);
+    const bool potential = f.form == CesForm::simple || f.form == CesForm::full;
+    return finite(s.level) && finite(s.potential) && s.seasonal.size() == m &&
+           s.seasonal_potential.size() == (potential ? m : 0) && all_finite(s.seasonal) &&
+           all_finite(s.seasonal_potential);
+}
+
+bool sound(const CesFit& f) noexcept {
+    const CesParameters& p = f.parameters;
+    if (f.form > CesForm::full || f.n < 1 ||
+        (f.form == CesForm::none ? f.season_length != 1
+                                 : !within(f.season_length, 2, kLongestEtsSeason))) {
+        return false;
+    }
+    return finite(p.a0) && finite(p.a1) && (f.form < CesForm::partial || finite(p.b0)) &&
+           (f.form != CesForm::full || finite(p.b1)) && sound(f.initial, f) && sound(f.last, f);
 }
 
 // The fit that the method's name stands for.
@@ -217,7 +237,8 @@ bool belongs(const MethodFit& f) noexcept {
             return std::holds_alternative<MstlFit>(f.fit);
         case ForecastMethod::autoregression:
             return std::holds_alternative<AutoregressionFit>(f.fit);
-        // ces: joins
+        case ForecastMethod::ces:
+            return std::holds_alternative<CesFit>(f.fit);
         default:
             return false;
     }
@@ -228,6 +249,7 @@ bool belongs(const MethodFit& f) noexcept {
 // NOLINTNEXTLINE(bugprone-exception-escape): never without a value
 const char* fit_defect(const MethodFit& fit) noexcept {
     if (!belongs(fit)) return "a fit is not of its method";
+    if (n_observations(fit) > kMostObservations) return "a fit has too many observations";
     if (!sound(fit.summary())) return "the summary of a fit is out of range";
     if (!std::visit([](const auto& f) { return sound(f); }, fit.fit)) {
         return "a parameter or state of a fit is out of range";

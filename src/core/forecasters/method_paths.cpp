@@ -61,20 +61,29 @@ struct OneStep {
         subtract(series.y, fitted, errors);
         return true;
     }
+    bool operator()(const CesFit& f) const {
+        CesState state = f.initial;
+        return filter_ces(f.form, f.parameters, series.y, state, fitted, errors) ==
+               ForecastStatus::ok;
+    }
     // joins
 };
 
-bool matches(const MethodFit& fit, const SeriesData& series) {
-    const int n = series.size();
-    return std::visit(
-        [n](const auto& f) {
-            if constexpr (requires { f.n; }) {
-                return f.n == n;
-            } else {
-                return f.adjusted.n == n;
-            }
-        },
-        fit.fit);
+// Responses to an error of 1: what a state of nothing forecasts behind it.
+LinearRecursion ces_recursion(const CesFit& fit, std::size_t h) {
+    LinearRecursion out;
+    CesFit after = fit;
+    after.last.level = after.last.potential = 0;
+    std::fill(after.last.seasonal.begin(), after.last.seasonal.end(), 0.0);
+    std::fill(after.last.seasonal_potential.begin(), after.last.seasonal_potential.end(), 0.0);
+    const double error = 1;
+    std::vector<double> mean(h), variance(h);
+    if (update_ces(after, {&error, 1}) != ForecastStatus::ok) return out;
+    (void)forecast_ces(after, {mean, variance});
+    for (std::size_t i = 0; i < h; ++i) {
+        if (mean[i] != 0) out.ma.push_back({i + 1, mean[i]});
+    }
+    return out;
 }
 
 // The recursion of the methods whose forecasts are the last value seen, a season's, or a constant.
@@ -98,7 +107,8 @@ bool simple_recursion(const SimpleFit& fit, LinearRecursion& out) {
 
 bool one_step_method(const MethodFit& fit, const SeriesData& series, std::span<double> fitted,
                      std::span<double> errors) {
-    if (matches(fit, series) && std::visit(OneStep{series, fitted, errors}, fit.fit)) return true;
+    const bool same = n_observations(fit) == series.size();
+    if (same && std::visit(OneStep{series, fitted, errors}, fit.fit)) return true;
     std::fill(fitted.begin(), fitted.end(), FitSummary::kNone);
     std::fill(errors.begin(), errors.end(), FitSummary::kNone);
     return false;
@@ -129,6 +139,10 @@ PathMaker::PathMaker(const MethodFit& fit, std::span<const double> mean) : fit_(
             if (std::isnan(ar->coefficients[i])) continue;
             recursion_.ar.push_back({static_cast<std::size_t>(ar->lags[i]), ar->coefficients[i]});
         }
+        kind_ = Kind::linear;
+    }
+    if (const auto* ces = std::get_if<CesFit>(&fit.fit)) {
+        recursion_ = ces_recursion(*ces, mean.size());
         kind_ = Kind::linear;
     }
     // joins

@@ -116,6 +116,20 @@ class Terms {
                             f.regressor_coefficients[i], f.regressor_std_errors[i]});
         }
     }
+
+    void operator()(const CesFit& f) const {
+        const CesParameters& p = f.parameters;
+        add(kParameter, "a0", p.a0);
+        add(kParameter, "a1", p.a1);
+        if (f.form >= CesForm::partial) add(kParameter, "b0", p.b0);
+        if (f.form == CesForm::full) add(kParameter, "b1", p.b1);
+        if (f.form != CesForm::simple) {
+            add(kState, "level", f.last.level);
+            add(kState, "potential", f.last.potential);
+        }
+        add_season("season", f.last.seasonal);
+        add_season("season_potential", f.last.seasonal_potential);
+    }
     // joins
 
   private:
@@ -182,6 +196,9 @@ std::string fit_label(const MethodFit& fit) {
     if (const auto* arima = std::get_if<ArimaFit>(&fit.fit)) return label_of(*arima);
     if (const auto* mstl = std::get_if<MstlFit>(&fit.fit)) return label_of(*mstl);
     if (const auto* ar = std::get_if<AutoregressionFit>(&fit.fit)) return label_of(*ar);
+    if (const auto* ces = std::get_if<CesFit>(&fit.fit)) {
+        return std::string("CES(").append(ces_name(ces->form)) + ')';
+    }
     // joins
     return method_name(fit.method);
 }

@@ -39,11 +39,11 @@ BEGIN
 END $$;
 
 SELECT a.algorithm, r.*
-FROM unnest('{naive,seasonal_naive,mean,drift,window_average,seasonal_window_average,naive2,ses,holt,damped_holt,holt_winters,ets,theta,optimised_theta,dynamic_theta,arima,croston,sba,tsb,adida,imapa,mstl,autoregression,auto_forecast,ensemble}'::text[]) WITH ORDINALITY AS a (algorithm, n),
+FROM unnest('{naive,seasonal_naive,mean,drift,window_average,seasonal_window_average,naive2,ses,holt,damped_holt,holt_winters,ets,theta,optimised_theta,dynamic_theta,arima,croston,sba,tsb,adida,imapa,mstl,ces,autoregression,auto_forecast,ensemble}'::text[]) WITH ORDINALITY AS a (algorithm, n),
      LATERAL run(a.algorithm, 'analytic') AS r ORDER BY a.n;
 SELECT k.kind, sum(r.trained) AS trained, sum(r.wrong) AS wrong, sum(r.unflagged) AS unflagged
 FROM unnest('{none,bootstrap,conformal}'::text[]) AS k (kind),
-     unnest('{naive,seasonal_naive,mean,drift,ets,theta,arima,tsb,mstl,ensemble}'::text[]) AS a,
+     unnest('{naive,seasonal_naive,mean,drift,ets,theta,arima,tsb,mstl,ces,ensemble}'::text[]) AS a,
      LATERAL run(a, k.kind) AS r GROUP BY k.kind ORDER BY k.kind;
 SELECT DISTINCT message, hint FROM many_models.failures WHERE model_set = 'd' ORDER BY 1;
 

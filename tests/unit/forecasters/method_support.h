@@ -74,7 +74,8 @@ inline std::vector<MethodSpec> all_specs() {
                                    ForecastMethod::tsb,
                                    ForecastMethod::adida,
                                    ForecastMethod::imapa,
-                                   ForecastMethod::mstl}) {
+                                   ForecastMethod::mstl,
+                                   ForecastMethod::ces}) {
         specs.push_back(spec_of(m));
     }
     MethodSpec multiplicative = spec_of(ForecastMethod::holt_winters);

@@ -234,6 +234,17 @@ TEST_F(Method, updated_benchmarks_are_a_refit) {
     EXPECT_FALSE(update_method(windows, Doubles{1}, {}));
 }
 
+TEST_F(Method, more_observations_than_can_be_counted_are_no_update) {
+    const Doubles y = seasonal_series(30, 12);
+    MethodFit f = fitted(spec_of(ForecastMethod::ses), {y, kMonths});
+    std::get<EtsFit>(f.fit).n = kMostObservations - 1;
+    EXPECT_EQ(fit_defect(f), nullptr);
+    EXPECT_TRUE(update_method(f, Doubles{1}, {}));
+    EXPECT_FALSE(update_method(f, Doubles{1}, {}));
+    std::get<EtsFit>(f.fit).n = kMostObservations + 1;
+    EXPECT_NE(fit_defect(f), nullptr);
+}
+
 TEST_F(Method, updated_naive2_keeps_its_season) {
     const Doubles y = seasonal_series(60, 12);
     MethodFit f = fitted(spec_of(ForecastMethod::naive2), {y, kMonths});
@@ -404,7 +415,7 @@ TEST_F(Method, one_step_errors_have_the_variance_of_the_fit) {
     const MethodFit windows =
         fitted(spec_of(ForecastMethod::seasonal_window_average), {y, kMonths});
     EXPECT_NEAR(mean_square(windows, 80 - 4 * 12) / windows.summary().sigma2, 1, 1e-12);
-    const MethodFit arima = fitted(all_specs()[23], {y, kMonths});
+    const MethodFit arima = fitted(all_specs()[24], {y, kMonths});
     const auto& a = std::get<ArimaFit>(arima.fit);
     EXPECT_NEAR(mean_square(arima, a.n_used - a.order.n_arma()) / a.summary.sigma2, 1, 1e-9);
     // Another series than that of the fit has none.
@@ -429,7 +440,7 @@ TEST_F(Method, paths_without_errors_are_the_forecast) {
         // The mean of multiplicative seasons is a little above the plain recursion.
         expect_near(path, mean, 0.01, method_name(spec.method));
     }
-    EXPECT_EQ(possible, 23);  // all but adida and imapa
+    EXPECT_EQ(possible, 24);  // all but adida and imapa
 }
 
 // The variance by steps is the sum of the squared responses to one error each.
@@ -439,7 +450,7 @@ TEST_F(Method, paths_respond_to_errors_as_the_variance_says) {
          {ForecastMethod::naive, ForecastMethod::seasonal_naive, ForecastMethod::naive2,
           ForecastMethod::ses, ForecastMethod::damped_holt, ForecastMethod::holt_winters,
           ForecastMethod::theta, ForecastMethod::dynamic_theta, ForecastMethod::arima,
-          ForecastMethod::mstl}) {
+          ForecastMethod::mstl, ForecastMethod::ces}) {
         MethodSpec spec = spec_of(m);
         if (m == ForecastMethod::arima) {
             spec.has_order = true;
@@ -488,7 +499,7 @@ TEST_F(Method, terms_and_labels) {
     EXPECT_EQ(find("seasonal", "season", 12), ets.last.seasonal[11]);
     EXPECT_EQ(fit_label(winters), "ETS(A,A,A)");
 
-    MethodSpec airline = all_specs()[23];
+    MethodSpec airline = all_specs()[24];
     const MethodFit arima = fitted(airline, {y, kMonths});
     list_terms(arima, terms);
     EXPECT_EQ(find("order", "D", 0), 1);
