@@ -136,13 +136,29 @@ bool load_range(BucketWork* work, uint32 low, uint32 high) {
     return fits;
 }
 
+namespace {
+
+// Buckets are about as large as each other: memory that is there has its pages.
+void make_room(BucketWork* work, Size bytes, Size rows) {
+    if (bytes > work->chunk_capacity || rows > work->list_capacity) {
+        forget_whole(work);
+        work->chunk_capacity = bytes + bytes / 16;
+        work->list_capacity = rows + rows / 16;
+        work->chunks = (char*)MemoryContextAllocHuge(work->context, work->chunk_capacity);
+        work->lists.rows = (const double**)MemoryContextAllocHuge(
+            work->context, work->list_capacity * sizeof(double*));
+        work->lists.next = (uint32*)MemoryContextAllocHuge(work->context,
+                                                           work->list_capacity * sizeof(uint32));
+    }
+}
+
+}  // namespace
+
 void load_whole(BucketWork* work) {
     const Size bytes = stream_bytes(&work->files, work->bucket, Stream::training);
     const Size most = bytes / work->sizes.row + 1;
-    char* chunks = work->chunks = (char*)MemoryContextAllocHuge(work->bucket_context, bytes + 1);
-    work->lists.rows =
-        (const double**)MemoryContextAllocHuge(work->bucket_context, most * sizeof(double*));
-    work->lists.next = (uint32*)MemoryContextAllocHuge(work->bucket_context, most * sizeof(uint32));
+    make_room(work, bytes + 1, most);
+    char* chunks = work->chunks;
     work->lists.n = 0;
     read_stream(&work->files, work->bucket, Stream::training, chunks);
     for (const char* p = chunks; p < chunks + bytes;) {
@@ -163,11 +179,13 @@ void load_whole(BucketWork* work) {
 }
 
 void forget_whole(BucketWork* work) {
+    if (work->chunks == nullptr) return;
     pfree(work->chunks);
     pfree(work->lists.rows);
     pfree(work->lists.next);
     work->chunks = nullptr;
     work->lists = {};
+    work->chunk_capacity = work->list_capacity = 0;
 }
 
 void stream_holdout(BucketWork* work, Stream stream, uint32 low, uint32 high, TakeRows take) {

@@ -31,7 +31,9 @@ struct BucketWork {
     bool reports;
     bool held_in_training;  // training files hold held-out rows, which were left out at first
     RowLists lists;         // of a bucket read whole ...
-    char* chunks;           // ... and where they lie
+    char* chunks;           // ... and where they lie; kept for the next bucket
+    Size chunk_capacity;
+    Size list_capacity;     // rows
     bool at_once;           // group by group, from its rows to its result
     bool knows_groups;      // of a refresh: those of the version before
     double* moments;        // then: of the group at hand, where it has none of its own
@@ -48,6 +50,7 @@ constexpr uint32 kRanges = 65536;  // a bucket can be split into so many ranges 
 bool load_range(BucketWork* work, uint32 low, uint32 high);
 // The training stream of the bucket whole: rows stay where they lie, linked by group.
 void load_whole(BucketWork* work);
+// Gives the memory for that back.
 void forget_whole(BucketWork* work);
 
 // Held-out rows of groups in [low, high), some of one group at a time.

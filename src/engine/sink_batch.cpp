@@ -88,35 +88,64 @@ void fold_batch(Sink* sink, Batch* batch) {
     }
 }
 
-// A sparse batch goes to the file as it came; where keys allow it, without headers.
-void pass_through(Sink* sink, int bucket, const Batch* batch) {
+// How the chunks of a batch go to the file.
+enum class Passes : uint8 { training, held_out, as_it_is };
+constexpr int kPasses = 3;
+
+Passes passes_as(const KeyCodec* codec, const ChunkHeader* header) {
+    if (header->kind != ChunkKind::rows || header->key_length != codec->full_length)
+        return Passes::as_it_is;
+    return header->held_out != 0 ? Passes::held_out : Passes::training;
+}
+
+// Calls visit(how, chunk, bytes, header) for the chunks of a batch.
+template <class Visit>
+void visit_batch(const Sink* sink, const Batch* batch, Visit visit) {
+    for (const char* p = batch->bytes; p < batch->bytes + batch->used;) {
+        ChunkHeader header;
+        memcpy(&header, p, sizeof header);
+        const Size bytes =
+            sizeof header + header.key_length +
+            (header.kind == ChunkKind::rows ? sink->row_bytes : sizeof(GroupInfo));
+        visit(passes_as(&sink->codec, &header), p, bytes, &header);
+        p += bytes;
+    }
+}
+
+// The rows of a batch that are of one kind, without headers, keys packed.
+void pack_rows(Sink* sink, int bucket, const Batch* batch, Passes how, uint32 n) {
     const KeyCodec* codec = &sink->codec;
     const Size record = codec->packed_length + sink->row_bytes;
-    uint32 n[2] = {0, 0};
-    const char* end = batch->bytes + batch->used;
-    if (codec->full_length == 0) {
+    const Size row_bytes = sink->row_bytes;
+    char* records = packed_room(&sink->writer, bucket, n, record);
+    char* to = records;
+    visit_batch(sink, batch, [=, &to](Passes as, const char* chunk, Size, const ChunkHeader* header) {
+        if (as != how) return;
+        const char* key = chunk + sizeof *header;
+        key_pack(codec, key, to);
+        memcpy(to + codec->packed_length, key + header->key_length, row_bytes);
+        to += record;
+    });
+    write_packed(&sink->writer, bucket, how == Passes::held_out, records, n, record);
+}
+
+// A sparse batch goes to the file as it came; where keys allow it, without headers.
+void pass_through(Sink* sink, int bucket, const Batch* batch) {
+    uint32 n[kPasses] = {0, 0, 0};
+    if (sink->codec.full_length == 0) {
         write_chunks(&sink->writer, bucket, batch->bytes, batch->used);
         return;
     }
-    for (const char* p = batch->bytes; p < end;) {
-        ChunkHeader header;
-        memcpy(&header, p, sizeof header);
-        const char* key = p + sizeof header;
-        const char* payload = key + header.key_length;
-        const Size bytes = header.kind == ChunkKind::rows ? sink->row_bytes : sizeof(GroupInfo);
-        if (header.kind == ChunkKind::rows && header.key_length == codec->full_length) {
-            char* to = sink->packed[header.held_out] + n[header.held_out]++ * record;
-            key_pack(codec, key, to);
-            memcpy(to + codec->packed_length, payload, sink->row_bytes);
-        } else {
-            write_chunks(&sink->writer, bucket, p, (Size)(payload - p) + bytes);
-        }
-        p = payload + bytes;
-    }
-    for (int held_out = 0; held_out < 2; held_out++)
-        if (n[held_out] > 0)
-            write_packed(&sink->writer, bucket, held_out != 0, sink->packed[held_out], n[held_out],
-                         record);
+    visit_batch(sink, batch, [&n](Passes as, const char*, Size, const ChunkHeader*) {
+        n[(int)as]++;
+    });
+    for (const Passes how : {Passes::training, Passes::held_out})
+        if (n[(int)how] > 0) pack_rows(sink, bucket, batch, how, n[(int)how]);
+    if (n[(int)Passes::as_it_is] == 0) return;
+    visit_batch(sink, batch,
+                [sink, bucket](Passes as, const char* chunk, Size bytes, const ChunkHeader*) {
+                    if (as == Passes::as_it_is) write_chunks(&sink->writer, bucket, chunk, bytes);
+                });
 }
 
 }  // namespace
@@ -141,8 +170,8 @@ void make_batches(Sink* sink) {
     sink->lists.next = (uint32*)palloc(sizeof(uint32) * most);
     sink->touched = (Group**)palloc(sizeof(Group*) * most);
     sink->gathered = (double*)palloc(sink->batch_bytes);
-    for (char*& packed : sink->packed) packed = (char*)palloc(sink->batch_bytes);
-    const Size taken = files + sink->batch_bytes * (n_buckets + 4);
+    const Size taken =
+        files + spill_blocks_bytes(sink->segment) + sink->batch_bytes * (n_buckets + 2);
     sink->table_budget = spec->budget_bytes > taken + spec->budget_bytes / 4
                              ? spec->budget_bytes - taken
                              : spec->budget_bytes / 4;

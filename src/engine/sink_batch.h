@@ -47,7 +47,6 @@ struct Sink {
     RowLists lists;
     Group** touched;
     double* gathered;  // rows of one chunk
-    char* packed[2];   // training and held-out rows of a batch that passes through
     Size table_budget;
     ProcessSlot* slot;
     bool reports;          // the run's own session
