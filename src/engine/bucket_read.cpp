@@ -102,6 +102,27 @@ Size sums_to_come(const GroupTable* table) {
            sizeof(double);
 }
 
+void drop_table(BucketWork* work) {
+    for (uint64 i = 0; i < work->table.n_groups; i++)
+        group_free_rows(&work->table, group_at(&work->table, i));
+    group_table_free(&work->table);
+}
+
+void make_table(BucketWork* work) {
+    drop_table(work);
+    group_table_init(&work->table, work->spec, &work->codec, work->context);
+    // Half of the budget for a group's rows, the other half for fitting them.
+    const Size most = work->spec->budget_bytes / 2 / work->sizes.row;
+    work->table.most_rows = most > PG_INT32_MAX ? PG_INT32_MAX : (uint32)most;
+}
+
+void reuse_table(BucketWork* work) {
+    if (work->table.slots == nullptr)
+        make_table(work);
+    else
+        group_table_reset(&work->table);
+}
+
 bool load_range(BucketWork* work, uint32 low, uint32 high) {
     ChunkReader reader;
     const bool may_split = high - low > 1;
@@ -147,8 +168,8 @@ void make_room(BucketWork* work, Size bytes, Size rows) {
         work->chunks = (char*)MemoryContextAllocHuge(work->context, work->chunk_capacity);
         work->lists.rows = (const double**)MemoryContextAllocHuge(
             work->context, work->list_capacity * sizeof(double*));
-        work->lists.next = (uint32*)MemoryContextAllocHuge(work->context,
-                                                           work->list_capacity * sizeof(uint32));
+        work->lists.next =
+            (uint32*)MemoryContextAllocHuge(work->context, work->list_capacity * sizeof(uint32));
     }
 }
 

@@ -6,7 +6,7 @@ namespace many::engine {
 
 namespace {
 
-constexpr Size kExtentBytes = 8 * 1024;       // of a stream's buffer
+constexpr Size kExtentBytes = 8 * 1024;        // of a stream's buffer
 constexpr Size kMostExtentBytes = 256 * 1024;  // of extents that are joined
 
 void read_failed() {
@@ -222,8 +222,7 @@ void chunk_writer_finish(ChunkWriter* writer) {
         if (writer->bucket_bytes[i] > 0)
             pg_atomic_fetch_add_u64(&writer->segment->bucket_bytes[i],
                                     (int64)writer->bucket_bytes[i]);
-    pg_atomic_fetch_add_u64(&writer->segment->bytes_exchanged,
-                            (int64)spill_finish(&writer->files));
+    pg_atomic_fetch_add_u64(&writer->segment->bytes_exchanged, (int64)spill_finish(&writer->files));
     if (writer->n_extents == 0) return;
     write_index(writer);
     pfree(writer->extents);

@@ -379,28 +379,6 @@ void fit_range(BucketWork* work, uint32 low, uint32 high, bool whole) {
     pfree(order);
 }
 
-void drop_table(BucketWork* work) {
-    for (uint64 i = 0; i < work->table.n_groups; i++)
-        group_free_rows(&work->table, group_at(&work->table, i));
-    group_table_free(&work->table);
-}
-
-void make_table(BucketWork* work) {
-    drop_table(work);
-    group_table_init(&work->table, work->spec, &work->codec, work->context);
-    // Half of the budget for a group's rows, the other half for fitting them.
-    const Size most = work->spec->budget_bytes / 2 / work->sizes.row;
-    work->table.most_rows = most > PG_INT32_MAX ? PG_INT32_MAX : (uint32)most;
-}
-
-// Of a bucket read whole: with the memory that the one before had.
-void reuse_table(BucketWork* work) {
-    if (work->table.slots == nullptr)
-        make_table(work);
-    else
-        group_table_reset(&work->table);
-}
-
 void process_range(BucketWork* work, uint32 low, uint32 high) {
     make_table(work);
     if (load_range(work, low, high)) {

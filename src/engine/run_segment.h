@@ -129,10 +129,10 @@ struct RunSegment {
     int32 n_shards;    // of each process's file: see spill_file.h
     int32 bucket_end;  // the fit phase goes so far
     uint32 spec_offset;
-    bool bucket_done[kMaxBuckets];  // before the run went on: the sink drops their rows
+    bool bucket_done[kMaxBuckets];    // before the run went on: the sink drops their rows
     bool bucket_fitted[kMaxBuckets];  // by this run: nobody reads its chunks again
-    bool is_partial;                // only groups whose hashes are listed
-    bool adds_stored;               // one of the n_processes wrote what the version before has
+    bool is_partial;                  // only groups whose hashes are listed
+    bool adds_stored;                 // one of the n_processes wrote what the version before has
     uint32 only_offset;
     uint64 n_only;
     uint32 incumbents_offset;  // 0: nothing in production to compare with

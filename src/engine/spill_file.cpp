@@ -13,8 +13,8 @@ namespace {
 constexpr Size kBlockBytes = 256 * 1024;
 constexpr Size kSmallBlockBytes = 64 * 1024;
 constexpr uint64 kSmallBudget = 64 * 1024 * 1024;
-constexpr double kShardBytes = 32.0 * 1024 * 1024;  // worth one more file
-constexpr Size kMostAtOnce = 256 * 1024 * 1024;     // the server's functions take an int
+constexpr double kShardBytes = 4.0 * 1024 * 1024;  // worth one more file
+constexpr Size kMostAtOnce = 256 * 1024 * 1024;    // the server's functions take an int
 
 void shard_name(char* name, int process, int shard) {
     pg_snprintf(name, MAXPGPATH, "d.%d.%d", process, shard);
@@ -37,8 +37,8 @@ void write_out(SpillWriter* writer, int shard, const char* bytes, Size n) {
         const auto written = (int64)FileWrite(s->file, (char*)bytes, (int)piece, (off_t)s->written,
                                               WAIT_EVENT_BUFFILE_WRITE);
         if (written <= 0)
-            ereport(ERROR, (errcode_for_file_access(), errmsg("could not write to file \"%s\": %m",
-                                                              FilePathName(s->file))));
+            ereport(ERROR, (errcode_for_file_access(),
+                            errmsg("could not write to file \"%s\": %m", FilePathName(s->file))));
         bytes += written;
         n -= (Size)written;
         s->written += (uint64)written;

@@ -170,8 +170,8 @@ void scan_source(Run* run, int workers) {
         run->segment->estimated_rows = estimated_rows(plan);
         const RunSpec* spec = run->plan->spec;
         const double bytes = most_bytes(spec, run->segment->estimated_rows, run->stored_bytes);
-        run->segment->n_buckets = run->fixed_buckets > 0 ? run->fixed_buckets
-                                                         : choose_buckets(spec, bytes, workers);
+        run->segment->n_buckets =
+            run->fixed_buckets > 0 ? run->fixed_buckets : choose_buckets(spec, bytes, workers);
         run->segment->n_shards = choose_shards(spec->budget_bytes, bytes);
         run->segment->bucket_end = run->segment->n_buckets;
         set_phase(run->segment, Phase::scanning);
