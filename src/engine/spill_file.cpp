@@ -3,7 +3,7 @@
 #include "engine/spill_file.h"
 
 extern "C" {
-#include "pgstat.h"
+#include "utils/wait_event.h"
 }
 
 namespace many::engine {
