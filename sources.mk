@@ -101,7 +101,7 @@ MODULE_SOURCES = \
     src/registry/drift_threshold.cpp \
     src/engine/key_image.cpp \
     src/engine/group_table.cpp \
-    src/engine/exchange.cpp \
+    src/engine/spill_file.cpp src/engine/exchange.cpp \
     src/engine/levels.cpp \
     src/engine/progress.cpp \
     src/engine/sink.cpp \

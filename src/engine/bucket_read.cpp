@@ -102,6 +102,27 @@ Size sums_to_come(const GroupTable* table) {
            sizeof(double);
 }
 
+void drop_table(BucketWork* work) {
+    for (uint64 i = 0; i < work->table.n_groups; i++)
+        group_free_rows(&work->table, group_at(&work->table, i));
+    group_table_free(&work->table);
+}
+
+void make_table(BucketWork* work) {
+    drop_table(work);
+    group_table_init(&work->table, work->spec, &work->codec, work->context);
+    // Half of the budget for a group's rows, the other half for fitting them.
+    const Size most = work->spec->budget_bytes / 2 / work->sizes.row;
+    work->table.most_rows = most > PG_INT32_MAX ? PG_INT32_MAX : (uint32)most;
+}
+
+void reuse_table(BucketWork* work) {
+    if (work->table.slots == nullptr)
+        make_table(work);
+    else
+        group_table_reset(&work->table);
+}
+
 bool load_range(BucketWork* work, uint32 low, uint32 high) {
     ChunkReader reader;
     const bool may_split = high - low > 1;
@@ -136,13 +157,29 @@ bool load_range(BucketWork* work, uint32 low, uint32 high) {
     return fits;
 }
 
+namespace {
+
+// Buckets are about as large as each other: memory that is there has its pages.
+void make_room(BucketWork* work, Size bytes, Size rows) {
+    if (bytes > work->chunk_capacity || rows > work->list_capacity) {
+        forget_whole(work);
+        work->chunk_capacity = bytes + bytes / 16;
+        work->list_capacity = rows + rows / 16;
+        work->chunks = (char*)MemoryContextAllocHuge(work->context, work->chunk_capacity);
+        work->lists.rows = (const double**)MemoryContextAllocHuge(
+            work->context, work->list_capacity * sizeof(double*));
+        work->lists.next =
+            (uint32*)MemoryContextAllocHuge(work->context, work->list_capacity * sizeof(uint32));
+    }
+}
+
+}  // namespace
+
 void load_whole(BucketWork* work) {
     const Size bytes = stream_bytes(&work->files, work->bucket, Stream::training);
     const Size most = bytes / work->sizes.row + 1;
-    char* chunks = work->chunks = (char*)MemoryContextAllocHuge(work->bucket_context, bytes + 1);
-    work->lists.rows =
-        (const double**)MemoryContextAllocHuge(work->bucket_context, most * sizeof(double*));
-    work->lists.next = (uint32*)MemoryContextAllocHuge(work->bucket_context, most * sizeof(uint32));
+    make_room(work, bytes + 1, most);
+    char* chunks = work->chunks;
     work->lists.n = 0;
     read_stream(&work->files, work->bucket, Stream::training, chunks);
     for (const char* p = chunks; p < chunks + bytes;) {
@@ -163,11 +200,13 @@ void load_whole(BucketWork* work) {
 }
 
 void forget_whole(BucketWork* work) {
+    if (work->chunks == nullptr) return;
     pfree(work->chunks);
     pfree(work->lists.rows);
     pfree(work->lists.next);
     work->chunks = nullptr;
     work->lists = {};
+    work->chunk_capacity = work->list_capacity = 0;
 }
 
 void stream_holdout(BucketWork* work, Stream stream, uint32 low, uint32 high, TakeRows take) {

@@ -31,10 +31,12 @@ struct BucketWork {
     bool reports;
     bool held_in_training;  // training files hold held-out rows, which were left out at first
     RowLists lists;         // of a bucket read whole ...
-    char* chunks;           // ... and where they lie
-    bool at_once;           // group by group, from its rows to its result
-    bool knows_groups;      // of a refresh: those of the version before
-    double* moments;        // then: of the group at hand, where it has none of its own
+    char* chunks;           // ... and where they lie; kept for the next bucket
+    Size chunk_capacity;
+    Size list_capacity;  // rows
+    bool at_once;        // group by group, from its rows to its result
+    bool knows_groups;   // of a refresh: those of the version before
+    double* moments;     // then: of the group at hand, where it has none of its own
     double* state;
     double* gathered;  // kGatheredRows held-out rows
     char* body;        // of a result
@@ -43,11 +45,18 @@ struct BucketWork {
 
 constexpr uint32 kRanges = 65536;  // a bucket can be split into so many ranges of hashes
 
+// The table of groups, empty: made anew; with the memory of the bucket before, where both are read
+// whole; its memory given back.
+void make_table(BucketWork* work);
+void reuse_table(BucketWork* work);
+void drop_table(BucketWork* work);
+
 // The training chunks of groups in [low, high), merged as they come; false when they exceed the budget.
 // Held-out rows among them are left out (held_in_training), where the table does not split.
 bool load_range(BucketWork* work, uint32 low, uint32 high);
 // The training stream of the bucket whole: rows stay where they lie, linked by group.
 void load_whole(BucketWork* work);
+// Gives the memory for that back.
 void forget_whole(BucketWork* work);
 
 // Held-out rows of groups in [low, high), some of one group at a time.

@@ -389,8 +389,14 @@ void create_result_partitions(int64 storage) {
 }
 
 void publish_result_partitions(int64 storage) {
+    // A sample of 3,000 rows: keys and ids are all different, and the rest is nearly constant.
+    constexpr const char* kStatisticsTarget = "10";
+    const int guc_level = NewGUCNestLevel();
     CommandCounterIncrement();
+    (void)set_config_option("default_statistics_target", kStatisticsTarget, PGC_USERSET,
+                            PGC_S_SESSION, GUC_ACTION_SAVE, true, 0, false);
     for (const char* parent : kParents) publish_partition(parent, storage);
+    AtEOXact_GUC(true, guc_level);
 }
 
 void share_result_partitions(int64 storage) {

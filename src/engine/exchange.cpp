@@ -6,7 +6,8 @@ namespace many::engine {
 
 namespace {
 
-constexpr Size kExtentBytes = 8 * 1024;  // of a stream's buffer
+constexpr Size kExtentBytes = 8 * 1024;        // of a stream's buffer
+constexpr Size kMostExtentBytes = 256 * 1024;  // of extents that are joined
 
 void read_failed() {
     ereport(ERROR, (errcode_for_file_access(),
@@ -17,8 +18,19 @@ void run_file_name(char* name, char prefix, int process) {
     pg_snprintf(name, MAXPGPATH, "%c.%d", prefix, process);
 }
 
-// An extent follows the one before in the data file.
-void note_extent(ChunkWriter* writer, uint32 stream, Size bytes) {
+int shard_of_stream(const ChunkWriter* writer, uint32 stream) {
+    return shard_of(writer->segment, (int)(stream / 2));
+}
+
+void note_extent(ChunkWriter* writer, uint32 stream, uint64 offset, Size bytes) {
+    if (writer->n_extents > 0) {
+        Extent* last = &writer->extents[writer->n_extents - 1];
+        if (last->stream == stream && last->offset + last->bytes == offset &&
+            last->bytes + bytes <= kMostExtentBytes) {
+            last->bytes += (uint32)bytes;
+            return;
+        }
+    }
     if (writer->n_extents == writer->extent_capacity) {
         const Size capacity = writer->extent_capacity == 0 ? 1024 : writer->extent_capacity * 2;
         auto* extents = (Extent*)MemoryContextAllocHuge(writer->context, capacity * sizeof(Extent));
@@ -30,28 +42,17 @@ void note_extent(ChunkWriter* writer, uint32 stream, Size bytes) {
         writer->extent_capacity = capacity;
     }
     Extent* extent = &writer->extents[writer->n_extents++];
-    extent->offset = writer->position;
+    extent->offset = offset;
     extent->bytes = (uint32)bytes;
     extent->stream = stream;
-    writer->position += bytes;
-}
-
-BufFile* data_file(ChunkWriter* writer) {
-    if (writer->data == nullptr) {
-        char name[MAXPGPATH];
-        run_file_name(name, 'd', writer->process);
-        MemoryContext old = MemoryContextSwitchTo(writer->context);
-        writer->data = create_run_file(writer->segment, name);
-        MemoryContextSwitchTo(old);
-    }
-    return writer->data;
 }
 
 void flush_stream(ChunkWriter* writer, uint32 stream) {
     StreamBuffer* buffer = &writer->buffers[stream];
     if (buffer->used == 0) return;
-    BufFileWrite(data_file(writer), buffer->bytes, buffer->used);
-    note_extent(writer, stream, buffer->used);
+    const int shard = shard_of_stream(writer, stream);
+    note_extent(writer, stream, spill_position(&writer->files, shard), buffer->used);
+    spill_write(&writer->files, shard, buffer->bytes, buffer->used);
     buffer->used = 0;
 }
 
@@ -70,8 +71,9 @@ void append(ChunkWriter* writer, int bucket, Stream stream, const Part (&parts)[
     if (stream == Stream::training) writer->bucket_bytes[bucket] += total;
     if (buffer->used + total > kExtentBytes) flush_stream(writer, index);
     if (total > kExtentBytes) {  // an extent of its own
-        for (const Part& part : parts) BufFileWrite(data_file(writer), (void*)part.bytes, part.n);
-        note_extent(writer, index, total);
+        const int shard = shard_of_stream(writer, index);
+        note_extent(writer, index, spill_position(&writer->files, shard), total);
+        for (const Part& part : parts) spill_write(&writer->files, shard, part.bytes, part.n);
         return;
     }
     if (buffer->bytes == nullptr)
@@ -114,6 +116,7 @@ void chunk_writer_init(ChunkWriter* writer, RunSegment* segment, int process,
     writer->process = process;
     writer->n_buckets = segment->n_buckets;
     writer->context = context;
+    spill_init(&writer->files, segment, process, context);
     writer->buffers = (StreamBuffer*)MemoryContextAllocZero(
         context, sizeof(StreamBuffer) * 2 * (Size)segment->n_buckets);
 }
@@ -131,12 +134,23 @@ void write_chunks(ChunkWriter* writer, int bucket, const char* chunks, Size byte
     append(writer, bucket, Stream::training, {Part{chunks, bytes}});
 }
 
-void write_packed(ChunkWriter* writer, int bucket, bool held_out, const char* records, uint32 n,
+char* packed_room(ChunkWriter* writer, int bucket, uint32 n, Size record_bytes) {
+    return spill_room(&writer->files, shard_of(writer->segment, bucket),
+                      sizeof(ChunkHeader) + n * record_bytes) +
+           sizeof(ChunkHeader);
+}
+
+void write_packed(ChunkWriter* writer, int bucket, bool held_out, char* records, uint32 n,
                   Size record_bytes) {
+    const int shard = shard_of(writer->segment, bucket);
+    const Size bytes = sizeof(ChunkHeader) + n * record_bytes;
     ChunkHeader header = header_of(0, 0, ChunkKind::packed, n);
     header.held_out = held_out ? 1 : 0;
-    append(writer, bucket, Stream::training,
-           {Part{&header, sizeof header}, Part{records, n * record_bytes}});
+    memcpy(records - sizeof header, &header, sizeof header);
+    note_extent(writer, stream_index(bucket, Stream::training),
+                spill_position(&writer->files, shard), bytes);
+    spill_take(&writer->files, shard, bytes);
+    writer->bucket_bytes[bucket] += bytes;
 }
 
 void write_moments(ChunkWriter* writer, const GroupTable* table, const Group* group) {
@@ -208,12 +222,10 @@ void chunk_writer_finish(ChunkWriter* writer) {
         if (writer->bucket_bytes[i] > 0)
             pg_atomic_fetch_add_u64(&writer->segment->bucket_bytes[i],
                                     (int64)writer->bucket_bytes[i]);
-    pg_atomic_fetch_add_u64(&writer->segment->bytes_exchanged, (int64)writer->position);
-    if (writer->data == nullptr) return;
+    pg_atomic_fetch_add_u64(&writer->segment->bytes_exchanged, (int64)spill_finish(&writer->files));
+    if (writer->n_extents == 0) return;
     write_index(writer);
-    BufFileClose(writer->data);
-    writer->data = nullptr;
-    if (writer->extents != nullptr) pfree(writer->extents);
+    pfree(writer->extents);
     writer->extents = nullptr;
 }
 
@@ -251,7 +263,8 @@ void scan_files_open(ScanFiles* files, RunSegment* segment, const ChunkSizes* si
     files->n_processes = (int)pg_atomic_read_u32(&segment->n_processes);
     const Size n = (Size)files->n_processes + 1;
     const Size starts_bytes = sizeof(uint64) * (2 * (Size)segment->n_buckets + 1);
-    files->data = (BufFile**)palloc0(sizeof(BufFile*) * n);
+    files->shard = -1;
+    files->data = (File*)palloc0(sizeof(File) * n);
     files->index = (BufFile**)palloc0(sizeof(BufFile*) * n);
     files->starts = (uint64**)palloc0(sizeof(uint64*) * n);
     for (int i = 0; i < files->n_processes; i++) {
@@ -261,17 +274,33 @@ void scan_files_open(ScanFiles* files, RunSegment* segment, const ChunkSizes* si
         if (files->index[i] == nullptr) continue;
         files->starts[i] = (uint64*)palloc(starts_bytes);
         read_exactly(files->index[i], files->starts[i], starts_bytes);
-        run_file_name(name, 'd', i);
-        files->data[i] = open_run_file(segment, name);
-        if (files->data[i] == nullptr) read_failed();
     }
 }
 
-void scan_files_close(ScanFiles* files) {
+namespace {
+
+void close_shard(ScanFiles* files) {
     for (int i = 0; i < files->n_processes; i++) {
-        if (files->data[i] != nullptr) BufFileClose(files->data[i]);
-        if (files->index[i] != nullptr) BufFileClose(files->index[i]);
+        if (files->data[i] != 0) FileClose(files->data[i]);
+        files->data[i] = 0;
     }
+    files->shard = -1;
+}
+
+void open_shard(ScanFiles* files, int shard) {
+    if (files->shard == shard) return;
+    close_shard(files);
+    for (int i = 0; i < files->n_processes; i++)
+        if (files->index[i] != nullptr) files->data[i] = spill_open(files->segment, i, shard);
+    files->shard = shard;
+}
+
+}  // namespace
+
+void scan_files_close(ScanFiles* files) {
+    close_shard(files);
+    for (int i = 0; i < files->n_processes; i++)
+        if (files->index[i] != nullptr) BufFileClose(files->index[i]);
     if (files->extents != nullptr) pfree(files->extents);
 }
 
@@ -283,7 +312,7 @@ void seek(BufFile* file, uint64 offset) {
 
 // Reads the list of a stream's extents in one process's file into files->extents.
 Size load_extents(ScanFiles* files, int process, uint32 stream) {
-    if (files->data[process] == nullptr) return 0;
+    if (files->index[process] == nullptr) return 0;
     const uint64 first = files->starts[process][stream];
     const Size n = (Size)(files->starts[process][stream + 1] - first);
     if (n == 0) return 0;
@@ -297,6 +326,7 @@ Size load_extents(ScanFiles* files, int process, uint32 stream) {
     seek(files->index[process],
          sizeof(uint64) * (2 * (uint64)files->segment->n_buckets + 1) + sizeof(Extent) * first);
     read_exactly(files->index[process], files->extents, sizeof(Extent) * n);
+    open_shard(files, shard_of(files->segment, (int)(stream / 2)));
     return n;
 }
 
@@ -316,12 +346,24 @@ void read_stream(ScanFiles* files, int bucket, Stream stream, char* to) {
     for (int process = 0; process < files->n_processes; process++) {
         const Size n = load_extents(files, process, stream_index(bucket, stream));
         for (Size i = 0; i < n; i++) {
-            seek(files->data[process], files->extents[i].offset);
-            read_exactly(files->data[process], to, files->extents[i].bytes);
+            spill_read(files->data[process], files->extents[i].offset, to, files->extents[i].bytes);
             to += files->extents[i].bytes;
             CHECK_FOR_INTERRUPTS();
         }
     }
+}
+
+void scan_files_fitted(ScanFiles* files, int bucket) {
+    RunSegment* segment = files->segment;
+    const int shard = shard_of(segment, bucket);
+    segment->bucket_fitted[bucket] = true;
+    pg_memory_barrier();  // of two processes that end at once, one at least sees both
+    for (int i = 0; i < segment->n_buckets; i++)
+        if (shard_of(segment, i) == shard && !segment->bucket_fitted[i] && !segment->bucket_done[i])
+            return;
+    close_shard(files);
+    for (int i = 0; i < files->n_processes; i++)
+        if (files->index[i] != nullptr) spill_remove(segment, i, shard);
 }
 
 void chunk_reader_init(ChunkReader* reader, ScanFiles* files, int bucket, Stream stream) {
@@ -347,8 +389,7 @@ bool read_chunk(ChunkReader* reader) {
             reader->buffer =
                 (char*)MemoryContextAllocHuge(CurrentMemoryContext, reader->buffer_bytes);
         }
-        seek(files->data[reader->process], extent->offset);
-        read_exactly(files->data[reader->process], reader->buffer, extent->bytes);
+        spill_read(files->data[reader->process], extent->offset, reader->buffer, extent->bytes);
         reader->position = 0;
         reader->end = extent->bytes;
     }

@@ -9,13 +9,14 @@
 // Every bucket has a training stream and (statistics exchange) a stream of held-out rows; the
 // training stream holds held-out rows too (`held_out`) where a bucket's rows pass through, and all of
 // them where moments are kept apart (append_only). A process
-// of the scan writes all its streams into one file, "d.<process>", in extents of whole chunks of one
-// stream, and the list of extents into another, "i.<process>": a file per bucket would cost more to
-// make and to remove than to fill. Levels lie in "l.<process>". All are in the run's SharedFileSet,
-// which vanishes with the run's shared memory.
+// of the scan writes all its streams into one file, "d.<process>.<shard>" (spill_file.h), in extents of
+// whole chunks of one stream, and the list of extents into another, "i.<process>": a file per bucket
+// would cost more to make and to remove than to fill. Levels lie in "l.<process>". All are in the run's
+// SharedFileSet, which vanishes with the run's shared memory.
 #pragma once
 
 #include "engine/group_table.h"
+#include "engine/spill_file.h"
 
 namespace many::engine {
 
@@ -41,7 +42,7 @@ struct MomentsPrefix {
 
 enum class Stream : uint8 { training = 0, holdout = 1 };
 
-// Whole chunks of one stream, one after the other in the data file.
+// Whole chunks of one stream, one after the other in the file of the bucket's shard.
 struct Extent {
     uint64 offset;
     uint32 bytes;
@@ -61,8 +62,7 @@ struct ChunkWriter {
     RunSegment* segment;
     int process;
     int n_buckets;
-    BufFile* data;
-    uint64 position;
+    SpillWriter files;
     StreamBuffer* buffers;  // 2 n_buckets
     Extent* extents;
     Size n_extents;
@@ -77,8 +77,10 @@ void write_rows(ChunkWriter* writer, Stream stream, bool held_out, uint64 hash, 
                 uint32 key_length, const double* rows, uint32 n, int stride);
 // Chunks of one bucket's training stream, already in their layout.
 void write_chunks(ChunkWriter* writer, int bucket, const char* chunks, Size bytes);
-// n records of `record_bytes` into the training stream.
-void write_packed(ChunkWriter* writer, int bucket, bool held_out, const char* records, uint32 n,
+// A packed chunk for the training stream, filled in place: where at most n records of `record_bytes`
+// go, and how many came. Nothing else is written in between.
+char* packed_room(ChunkWriter* writer, int bucket, uint32 n, Size record_bytes);
+void write_packed(ChunkWriter* writer, int bucket, bool held_out, char* records, uint32 n,
                   Size record_bytes);
 void write_moments(ChunkWriter* writer, const GroupTable* table, const Group* group);
 void write_info(ChunkWriter* writer, const Group* group);
@@ -104,8 +106,9 @@ struct ScanFiles {
     RunSegment* segment;
     ChunkSizes sizes;
     int n_processes;
-    BufFile** data;  // nullptr: the process wrote nothing
-    BufFile** index;
+    int shard;        // that is open, -1: none
+    File* data;       // its file of each process, 0: the process wrote nothing into it
+    BufFile** index;  // nullptr: the process wrote nothing
     uint64** starts;  // per process: where each stream's extents begin, 2 n_buckets + 1
     Extent* extents;  // of the stream at hand
     Size extent_capacity;
@@ -113,6 +116,8 @@ struct ScanFiles {
 
 void scan_files_open(ScanFiles* files, RunSegment* segment, const ChunkSizes* sizes);
 void scan_files_close(ScanFiles* files);
+// The bucket's results are given: removes the shard's files if that was its last bucket.
+void scan_files_fitted(ScanFiles* files, int bucket);
 // All bytes of a stream.
 Size stream_bytes(const ScanFiles* files, int bucket, Stream stream);
 // Reads them, chunk after chunk, into `to`.

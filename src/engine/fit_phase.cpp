@@ -379,16 +379,6 @@ void fit_range(BucketWork* work, uint32 low, uint32 high, bool whole) {
     pfree(order);
 }
 
-void make_table(BucketWork* work) {
-    for (uint64 i = 0; i < work->table.n_groups; i++)
-        group_free_rows(&work->table, group_at(&work->table, i));
-    group_table_free(&work->table);
-    group_table_init(&work->table, work->spec, &work->codec, work->bucket_context);
-    // Half of the budget for a group's rows, the other half for fitting them.
-    const Size most = work->spec->budget_bytes / 2 / work->sizes.row;
-    work->table.most_rows = most > PG_INT32_MAX ? PG_INT32_MAX : (uint32)most;
-}
-
 void process_range(BucketWork* work, uint32 low, uint32 high) {
     make_table(work);
     if (load_range(work, low, high)) {
@@ -409,21 +399,20 @@ bool fits_whole(const BucketWork* work) {
 
 void process_bucket(BucketWork* work) {
     const Size bytes = (Size)pg_atomic_read_u64(&work->segment->bucket_bytes[work->bucket]);
+    bool whole = false;
     MemoryContext old = MemoryContextSwitchTo(work->bucket_context);
     pg_atomic_write_u32(&work->slot->bucket, (uint32)work->bucket);
     pg_atomic_write_u32(&work->slot->activity, (uint32)Activity::reading);
     if (work->results->begin_bucket != nullptr)
         work->results->begin_bucket(work->results, work->bucket);
     if (work->spec->exchange == Exchange::statistics && bytes <= work->table_budget / 4) {
-        make_table(work);
+        reuse_table(work);
         load_whole(work);
-        if (fits_whole(work)) {
-            fit_range(work, 0, kRanges, true);
-        } else {
-            forget_whole(work);
-            process_range(work, 0, kRanges);
-        }
-    } else {
+        whole = fits_whole(work);
+        if (whole) fit_range(work, 0, kRanges, true);
+    }
+    if (!whole) {
+        forget_whole(work);
         process_range(work, 0, kRanges);
     }
     uint64 peak = pg_atomic_read_u64(&work->segment->peak_bytes);
@@ -432,9 +421,10 @@ void process_bucket(BucketWork* work) {
                                            work->table.peak_bytes)) {
     }
     if (work->results->end_bucket != nullptr) work->results->end_bucket(work->results);
-    memset(&work->table, 0, sizeof work->table);
+    if (!whole) drop_table(work);
     MemoryContextSwitchTo(old);
     MemoryContextReset(work->bucket_context);
+    scan_files_fitted(&work->files, work->bucket);
 }
 
 }  // namespace

@@ -354,6 +354,9 @@ void many_fit_worker_main(dsm_segment* own, shm_toc* toc) {
         ereport(ERROR, (errcode(ERRCODE_OBJECT_NOT_IN_PREREQUISITE_STATE),
                         errmsg("the run that this worker was started for has ended")));
     auto* segment = (engine::RunSegment*)dsm_segment_address(mapped);
+    if (segment->magic != engine::kSegmentMagic || segment->layout != sizeof(engine::RunSegment))
+        ereport(ERROR, (errcode(ERRCODE_OBJECT_NOT_IN_PREREQUISITE_STATE),
+                        errmsg("the library of many_models was replaced during the run")));
     SharedFileSetAttach(&segment->files, mapped);
     engine::QueueResults queue = {};
     engine::ResultSink* results = nullptr;

@@ -38,22 +38,25 @@ void key_codec_init(KeyCodec* codec, RunSpec* spec);
 // Encodes values into codec->image and returns the hash.
 uint64 key_encode(KeyCodec* codec, const NullableDatum* values);
 
+// Whether n bytes are the same, n a multiple of 8.
+inline bool same_words(const char* a, const char* b, uint32 n) {
+    uint64 difference = 0;
+    for (uint32 i = 0; i < n; i += 8) {
+        uint64 wa;
+        uint64 wb;
+        memcpy(&wa, a + i, 8);
+        memcpy(&wb, b + i, 8);
+        difference |= wa ^ wb;
+    }
+    return difference == 0;
+}
+
 // Equality of two images of equal hash.
 bool key_equal_slow(KeyCodec* codec, const char* a, uint32 a_length, const char* b,
                     uint32 b_length);
 inline bool key_equal(KeyCodec* codec, const char* a, uint32 a_length, const char* b,
                       uint32 b_length) {
-    if (a_length == b_length) {  // multiples of 8
-        uint64 difference = 0;
-        for (uint32 i = 0; i < a_length; i += 8) {
-            uint64 wa;
-            uint64 wb;
-            memcpy(&wa, a + i, 8);
-            memcpy(&wb, b + i, 8);
-            difference |= wa ^ wb;
-        }
-        if (difference == 0) return true;
-    }
+    if (a_length == b_length && same_words(a, b, a_length)) return true;
     return codec->has_generic && key_equal_slow(codec, a, a_length, b, b_length);
 }
 

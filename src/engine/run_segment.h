@@ -23,6 +23,7 @@ namespace many::engine {
 
 constexpr uint32 kSegmentMagic = 0x4d4d5253;  // "MMRS"
 constexpr int kMaxBuckets = 256;
+constexpr int kMaxShards = 8;
 constexpr int kMaxKeys = 32;  // as PostgreSQL's own limit of index columns
 
 enum class Exchange : uint8 { statistics, rows };
@@ -125,11 +126,13 @@ struct RunSegment {
     double estimated_rows;
     int32 workers;
     int32 n_buckets;
+    int32 n_shards;    // of each process's file: see spill_file.h
     int32 bucket_end;  // the fit phase goes so far
     uint32 spec_offset;
-    bool bucket_done[kMaxBuckets];  // before the run went on: the sink drops their rows
-    bool is_partial;                // only groups whose hashes are listed
-    bool adds_stored;               // one of the n_processes wrote what the version before has
+    bool bucket_done[kMaxBuckets];    // before the run went on: the sink drops their rows
+    bool bucket_fitted[kMaxBuckets];  // by this run: nobody reads its chunks again
+    bool is_partial;                  // only groups whose hashes are listed
+    bool adds_stored;                 // one of the n_processes wrote what the version before has
     uint32 only_offset;
     uint64 n_only;
     uint32 incumbents_offset;  // 0: nothing in production to compare with
@@ -187,6 +190,10 @@ inline int row_stride(const RunSpec* spec) {
 
 inline int bucket_of(uint64 hash, int n_buckets) {
     return (int)(((hash >> 32) * (uint64)n_buckets) >> 32);
+}
+
+inline int shard_of(const RunSegment* segment, int bucket) {
+    return bucket * segment->n_shards / segment->n_buckets;
 }
 
 }  // namespace many::engine

@@ -11,33 +11,46 @@ namespace {
 constexpr uint32 kSparseShare = 2;           // fewer rows per group in a batch: rows pass through
 constexpr Size kMaxBatchBytes = 256 * 1024;  // within the second-level cache
 
-// Writes one of the group's lists as one chunk of rows.
-void write_list(Sink* sink, Group* group, bool held_out) {
-    char* gathered = (char*)sink->gathered;
-    for (uint32 i = group->list_head[held_out]; i != 0; i = sink->lists.next[i - 1]) {
-        memcpy(gathered, sink->lists.rows[i - 1], sink->row_bytes);
-        gathered += sink->row_bytes;
-    }
-    const Stream stream = held_out && !sink->table.splits ? Stream::holdout : Stream::training;
-    write_rows(&sink->writer, stream, held_out, group->hash, group->key, group->key_length,
-               sink->gathered, group->listed[held_out], sink->table.stride);
+const double** rows_of(const Sink* sink, const BatchGroup* g, int held_out) {
+    return sink->groups.sorted + g->at[held_out];
 }
 
-void settle_group(Sink* sink, Group* group) {
+// Writes the group's training or held-out rows as one chunk.
+void write_group_rows(Sink* sink, const BatchGroup* g, int held_out) {
+    const double** rows = rows_of(sink, g, held_out);
+    const Group* group = g->group;
+    char* gathered = (char*)sink->gathered;
+    for (uint32 i = 0; i < g->n[held_out]; i++, gathered += sink->row_bytes)
+        memcpy(gathered, rows[i], sink->row_bytes);
+    const Stream stream = held_out != 0 && !sink->table.splits ? Stream::holdout : Stream::training;
+    write_rows(&sink->writer, stream, held_out != 0, group->hash, group->key, group->key_length,
+               sink->gathered, g->n[held_out], sink->table.stride);
+}
+
+void fold_group_rows(Sink* sink, const BatchGroup* g, int held_out) {
+    constexpr uint32 kAtOnce = 64;  // what is read of them again stays in the first-level cache
+    const double** rows = rows_of(sink, g, held_out);
+    for (uint32 done = 0; done < g->n[held_out]; done += kAtOnce) {
+        const uint32 left = g->n[held_out] - done;
+        group_fold_rows(&sink->table, g->group, rows + done, left < kAtOnce ? left : kAtOnce,
+                        held_out);
+    }
+}
+
+void settle_group(Sink* sink, const BatchGroup* g) {
+    Group* group = g->group;
     const bool splits = sink->table.splits;
-    const uint32 n = group->listed[0] + (splits ? group->listed[1] : 0);
+    const uint32 n = g->n[0] + (splits ? g->n[1] : 0);
     const bool folds = sink->table.folds_rows &&
                        (group->moments != nullptr || n + group->n_train >= sink->few_rows);
     if (sink->record != nullptr && !folds) group->n_train += n;
     for (int held_out = 0; held_out < 2; held_out++) {
-        if (group->listed[held_out] == 0) continue;
+        if (g->n[held_out] == 0) continue;
         if (folds && (held_out == 0 || splits))
-            group_fold_list(&sink->table, &sink->lists, group, held_out);
+            fold_group_rows(sink, g, held_out);
         else
-            write_list(sink, group, held_out != 0);
+            write_group_rows(sink, g, held_out);
     }
-    group->listed[0] = group->listed[1] = 0;
-    group->list_head[0] = group->list_head[1] = 0;
 }
 
 // Fetches the moments of the group that comes next.
@@ -55,68 +68,162 @@ void merge_info(Group* group, const char* payload) {
     if (info.n_bad > 0) group_note_bad(group, info.bad_column, info.bad_is_null != 0, info.n_bad);
 }
 
-// Groups the chunks of a batch and settles each group: the group's moments are touched once for all
-// its rows in the batch.
-void fold_batch(Sink* sink, Batch* batch) {
-    GroupTable* table = &sink->table;
-    uint32 n_touched = 0;
-    sink->lists.n = 0;
+// The index of the key's group among those of the batch. Keys are told apart bytewise here: equal
+// ones with different images meet in the sink's table.
+uint32 batch_group(BatchGroups* b, uint64 hash, const char* key, uint32 key_length) {
+    uint32 slot = (uint32)hash & b->mask;
+    for (; b->slots[slot] != 0; slot = (slot + 1) & b->mask) {
+        const BatchGroup* g = &b->groups[b->slots[slot] - 1];
+        if (g->hash == hash && g->key_length == key_length && same_words(g->key, key, key_length))
+            return b->slots[slot] - 1;
+    }
+    BatchGroup* g = &b->groups[b->n_groups++];
+    *g = {};
+    g->hash = hash;
+    g->key = key;
+    g->key_length = key_length;
+    g->slot = slot;
+    b->slots[slot] = b->n_groups;
+    return b->n_groups - 1;
+}
+
+// Lists the batch's rows and their groups.
+void group_batch(Sink* sink, const Batch* batch) {
+    BatchGroups* b = &sink->groups;
+    bool found = false;
+    b->n_groups = b->n_rows = 0;
     for (const char* p = batch->bytes; p < batch->bytes + batch->used;) {
         ChunkHeader header;
         memcpy(&header, p, sizeof header);
         const char* key = p + sizeof header;
         const char* payload = key + header.key_length;
-        bool found = false;
-        Group* group = group_table_lookup(table, header.hash, key, header.key_length, &found);
         if (unlikely(header.kind == ChunkKind::info)) {
-            merge_info(group, payload);
+            merge_info(
+                group_table_lookup(&sink->table, header.hash, key, header.key_length, &found),
+                payload);
             p = payload + sizeof(GroupInfo);
             continue;
         }
-        if (group->listed[0] + group->listed[1] == 0) sink->touched[n_touched++] = group;
-        list_row(&sink->lists, group, header.held_out, (const double*)payload);
+        const uint32 group = batch_group(b, header.hash, key, header.key_length);
+        b->groups[group].n[header.held_out]++;
+        b->group_of[b->n_rows] = group * 2 + header.held_out;
+        b->rows[b->n_rows++] = (const double*)payload;
         p = payload + sink->row_bytes;
     }
-    for (uint32 i = 0; i < n_touched; i++) {
-        if (i + 1 < n_touched) prefetch_moments(table, sink->touched[i + 1]);
-        settle_group(sink, sink->touched[i]);
+}
+
+void sort_rows(BatchGroups* b) {
+    uint32 next = 0;
+    for (uint32 i = 0; i < b->n_groups; i++) {
+        BatchGroup* g = &b->groups[i];
+        for (int held_out = 0; held_out < 2; held_out++) {
+            g->at[held_out] = next;
+            next += g->n[held_out];
+        }
     }
-    batch->sparse = sink->lists.n >= 64 && n_touched * kSparseShare > sink->lists.n;
+    for (uint32 i = 0; i < b->n_rows; i++)
+        b->sorted[b->groups[b->group_of[i] / 2].at[b->group_of[i] % 2]++] = b->rows[i];
+    for (uint32 i = 0; i < b->n_groups; i++)
+        for (int held_out = 0; held_out < 2; held_out++)
+            b->groups[i].at[held_out] -= b->groups[i].n[held_out];
+}
+
+// Groups the chunks of a batch and settles each group: the group's moments are touched once for all
+// its rows in the batch.
+void fold_batch(Sink* sink, Batch* batch) {
+    GroupTable* table = &sink->table;
+    BatchGroups* b = &sink->groups;
+    group_batch(sink, batch);
+    sort_rows(b);
+    for (uint32 i = 0; i < b->n_groups; i++) {
+        BatchGroup* g = &b->groups[i];
+        bool found = false;
+        g->group = group_table_lookup(table, g->hash, g->key, g->key_length, &found);
+        b->slots[g->slot] = 0;
+    }
+    for (uint32 i = 0; i < b->n_groups; i++) {
+        if (i + 1 < b->n_groups) prefetch_moments(table, b->groups[i + 1].group);
+        settle_group(sink, &b->groups[i]);
+    }
+    batch->sparse = b->n_rows >= 64 && b->n_groups * kSparseShare > b->n_rows;
     if (table->used_bytes > sink->table_budget) {
         note_peak(sink);
         write_table(&sink->writer, table);
     }
 }
 
-// A sparse batch goes to the file as it came; where keys allow it, without headers.
-void pass_through(Sink* sink, int bucket, const Batch* batch) {
+// How the chunks of a batch go to the file.
+enum class Passes : uint8 { training, held_out, as_it_is };
+constexpr int kPasses = 3;
+
+Passes passes_as(const KeyCodec* codec, const ChunkHeader* header) {
+    if (header->kind != ChunkKind::rows || header->key_length != codec->full_length)
+        return Passes::as_it_is;
+    return header->held_out != 0 ? Passes::held_out : Passes::training;
+}
+
+// Calls visit(how, chunk, bytes, header) for the chunks of a batch.
+template <class Visit>
+void visit_batch(const Sink* sink, const Batch* batch, Visit visit) {
+    for (const char* p = batch->bytes; p < batch->bytes + batch->used;) {
+        ChunkHeader header;
+        memcpy(&header, p, sizeof header);
+        const Size bytes = sizeof header + header.key_length +
+                           (header.kind == ChunkKind::rows ? sink->row_bytes : sizeof(GroupInfo));
+        visit(passes_as(&sink->codec, &header), p, bytes, &header);
+        p += bytes;
+    }
+}
+
+// The rows of a batch that are of one kind, without headers, keys packed.
+void pack_rows(Sink* sink, int bucket, const Batch* batch, Passes how, uint32 n) {
     const KeyCodec* codec = &sink->codec;
     const Size record = codec->packed_length + sink->row_bytes;
-    uint32 n[2] = {0, 0};
-    const char* end = batch->bytes + batch->used;
-    if (codec->full_length == 0) {
+    const Size row_bytes = sink->row_bytes;
+    char* records = packed_room(&sink->writer, bucket, n, record);
+    char* to = records;
+    visit_batch(sink, batch,
+                [=, &to](Passes as, const char* chunk, Size, const ChunkHeader* header) {
+                    if (as != how) return;
+                    const char* key = chunk + sizeof *header;
+                    key_pack(codec, key, to);
+                    memcpy(to + codec->packed_length, key + header->key_length, row_bytes);
+                    to += record;
+                });
+    write_packed(&sink->writer, bucket, how == Passes::held_out, records, n, record);
+}
+
+// A sparse batch goes to the file as it came; where keys allow it, without headers.
+void pass_through(Sink* sink, int bucket, const Batch* batch) {
+    uint32 n[kPasses] = {0, 0, 0};
+    if (sink->codec.full_length == 0) {
         write_chunks(&sink->writer, bucket, batch->bytes, batch->used);
         return;
     }
-    for (const char* p = batch->bytes; p < end;) {
-        ChunkHeader header;
-        memcpy(&header, p, sizeof header);
-        const char* key = p + sizeof header;
-        const char* payload = key + header.key_length;
-        const Size bytes = header.kind == ChunkKind::rows ? sink->row_bytes : sizeof(GroupInfo);
-        if (header.kind == ChunkKind::rows && header.key_length == codec->full_length) {
-            char* to = sink->packed[header.held_out] + n[header.held_out]++ * record;
-            key_pack(codec, key, to);
-            memcpy(to + codec->packed_length, payload, sink->row_bytes);
-        } else {
-            write_chunks(&sink->writer, bucket, p, (Size)(payload - p) + bytes);
-        }
-        p = payload + bytes;
-    }
-    for (int held_out = 0; held_out < 2; held_out++)
-        if (n[held_out] > 0)
-            write_packed(&sink->writer, bucket, held_out != 0, sink->packed[held_out], n[held_out],
-                         record);
+    visit_batch(sink, batch,
+                [&n](Passes as, const char*, Size, const ChunkHeader*) { n[(int)as]++; });
+    for (const Passes how : {Passes::training, Passes::held_out})
+        if (n[(int)how] > 0) pack_rows(sink, bucket, batch, how, n[(int)how]);
+    if (n[(int)Passes::as_it_is] == 0) return;
+    visit_batch(sink, batch,
+                [sink, bucket](Passes as, const char* chunk, Size bytes, const ChunkHeader*) {
+                    if (as == Passes::as_it_is) write_chunks(&sink->writer, bucket, chunk, bytes);
+                });
+}
+
+}  // namespace
+
+namespace {
+
+void make_groups(BatchGroups* b, Size most) {
+    Size n_slots = 1024;
+    while (n_slots < most * 2) n_slots *= 2;
+    b->groups = (BatchGroup*)palloc(sizeof(BatchGroup) * most);
+    b->slots = (uint32*)palloc0(sizeof(uint32) * n_slots);
+    b->mask = (uint32)n_slots - 1;
+    b->rows = (const double**)palloc(sizeof(double*) * most);
+    b->group_of = (uint32*)palloc(sizeof(uint32) * most);
+    b->sorted = (const double**)palloc(sizeof(double*) * most);
 }
 
 }  // namespace
@@ -137,12 +244,10 @@ void make_batches(Sink* sink) {
             (sizeof(ChunkHeader) + 8 +
              (sizeof(GroupInfo) < sink->row_bytes ? sizeof(GroupInfo) : sink->row_bytes)) +
         1;
-    sink->lists.rows = (const double**)palloc(sizeof(double*) * most);
-    sink->lists.next = (uint32*)palloc(sizeof(uint32) * most);
-    sink->touched = (Group**)palloc(sizeof(Group*) * most);
+    make_groups(&sink->groups, most);
     sink->gathered = (double*)palloc(sink->batch_bytes);
-    for (char*& packed : sink->packed) packed = (char*)palloc(sink->batch_bytes);
-    const Size taken = files + sink->batch_bytes * (n_buckets + 4);
+    const Size taken =
+        files + spill_blocks_bytes(sink->segment) + sink->batch_bytes * (n_buckets + 3);
     sink->table_budget = spec->budget_bytes > taken + spec->budget_bytes / 4
                              ? spec->budget_bytes - taken
                              : spec->budget_bytes / 4;

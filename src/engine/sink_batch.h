@@ -20,6 +20,30 @@ struct Batch {
     bool done;    // its groups were fitted before the run went on: rows are only counted
 };
 
+// A group that has rows in the batch at hand.
+struct BatchGroup {
+    uint64 hash;
+    const char* key;  // in the batch
+    Group* group;
+    uint32 key_length;
+    uint32 slot;
+    uint32 n[2];   // rows: [0] training, [1] held out
+    uint32 at[2];  // the first of them in `sorted`; then where the next one goes
+};
+
+// Scratch of fold_batch: one entry per chunk of a batch. Groups are told apart in a table of the
+// batch's own, which stays in the first-level cache, and looked up in the sink's once.
+struct BatchGroups {
+    BatchGroup* groups;
+    uint32 n_groups;
+    uint32* slots;  // index + 1 into groups; 0: empty
+    uint32 mask;    // number of slots - 1
+    const double** rows;
+    uint32* group_of;  // of each row: twice the index of its group, + 1 if it is held out
+    uint32 n_rows;
+    const double** sorted;  // the rows by group
+};
+
 // Either a live sink (of this process) or the summary of finished ones.
 struct Sink {
     bool live;
@@ -43,11 +67,8 @@ struct Sink {
     uint64 holdout_bound;  // of finite_row_hash; 0: no holdout by fraction
     Batch* batches;        // n_buckets
     Size batch_bytes;      // capacity of each
-    // scratch of fold_batch, one entry per chunk of a batch
-    RowLists lists;
-    Group** touched;
+    BatchGroups groups;
     double* gathered;  // rows of one chunk
-    char* packed[2];   // training and held-out rows of a batch that passes through
     Size table_budget;
     ProcessSlot* slot;
     bool reports;          // the run's own session

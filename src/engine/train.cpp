@@ -7,6 +7,7 @@
 #include "engine/progress.h"
 #include "engine/run_resources.h"
 #include "engine/set_view.h"
+#include "engine/spill_file.h"
 #include "pg/settings.h"
 #include "registry/access.h"
 #include "registry/notify.h"
@@ -58,8 +59,12 @@ double estimated_rows(SPIPlanPtr plan) {
     return rows;
 }
 
-int choose_buckets(const RunSpec* spec, double rows, double stored_bytes, int workers) {
-    const double bytes = stored_bytes + rows * ((double)spec->row_doubles() * sizeof(double) + 32);
+// Of the exchange, if all rows went to the files.
+double most_bytes(const RunSpec* spec, double rows, double stored_bytes) {
+    return stored_bytes + rows * ((double)spec->row_doubles() * sizeof(double) + 32);
+}
+
+int choose_buckets(const RunSpec* spec, double bytes, int workers) {
     int buckets = 16;
     while (buckets < kMaxBuckets && (buckets * kBucketBytes < bytes || buckets < workers * 8))
         buckets *= 2;
@@ -163,10 +168,11 @@ void scan_source(Run* run, int workers) {
                                              CURSOR_OPT_PARALLEL_OK | CURSOR_OPT_GENERIC_PLAN);
         if (plan == nullptr) elog(ERROR, "could not plan the scan: %d", SPI_result);
         run->segment->estimated_rows = estimated_rows(plan);
+        const RunSpec* spec = run->plan->spec;
+        const double bytes = most_bytes(spec, run->segment->estimated_rows, run->stored_bytes);
         run->segment->n_buckets =
-            run->fixed_buckets > 0 ? run->fixed_buckets
-                                   : choose_buckets(run->plan->spec, run->segment->estimated_rows,
-                                                    run->stored_bytes, workers);
+            run->fixed_buckets > 0 ? run->fixed_buckets : choose_buckets(spec, bytes, workers);
+        run->segment->n_shards = choose_shards(spec->budget_bytes, bytes);
         run->segment->bucket_end = run->segment->n_buckets;
         set_phase(run->segment, Phase::scanning);
         const int code = SPI_execute_plan(plan, token, nullptr, true, 0);
