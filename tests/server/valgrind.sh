@@ -152,6 +152,37 @@ SELECT count(many_models.model_sql(model_id)), sum(length(many_models.model_sql(
 SELECT length(many_models.model_set_sql('rows')) > 0, length(many_models.model_set_sql('ols', source => 'SELECT 1')) > 0, many_models.model_definition_sql('rows') IS NOT NULL;
 SELECT many_models.set_retention('ols', 1, '1 day', '1 day'), many_models.set_retention('wider', 1);
 SELECT count(*) FROM many_models.apply_retention();
+-- Forecasters: methods, combinations, intervals, backtests, features to come, damaged bytes, pictures, hierarchies.
+CREATE TABLE f AS SELECT g, day, 50 + g * 10 + 8 * sin(day * pi() / 3.5) + (day * g) % 7 AS y, day % 5 = 0 AS promo FROM generate_series(1, 3) AS g, generate_series(1, 56) AS day;
+INSERT INTO f VALUES (4, 1, 5, false), (5, 1, 0, false), (5, 9, 3, false);
+SELECT a, (many_models.train_many_models('f ' || a, 'f', '{g}', 'y', algorithm => a, time_column => 'day', options => '{"season_length": 7, "frequency": "1", "fill": "zero", "holdout": {"rows": 7}}', workers => 2)).trained
+FROM unnest('{naive2,ensemble,mstl,tsb,autoregression,optimised_theta}'::text[]) AS a;
+SELECT trained FROM many_models.train_many_models('f to come', 'f', '{g}', 'y', '{promo}', 'arima', 'day', '{"order": [1, 0, 0], "season_length": 1, "interval": "bootstrap", "frequency": "1", "fill": "interpolate"}');
+SELECT trained FROM many_models.train_many_models('f conformal', 'f', '{g}', 'y', algorithm => 'ses', time_column => 'day', options => '{"interval": "conformal", "cv_folds": 3, "horizon": 4, "frequency": "1", "fill": "forward", "round": true}');
+SELECT s, (many_models.score_many_models(s, into_table => 'fp', horizon => 9)).rows_read FROM unnest('{f naive2,f ensemble,f mstl,f tsb,f autoregression,f conformal}'::text[]) AS s;
+SELECT rows_read, failed FROM many_models.score_many_models('f to come', 'SELECT g, day + 56 AS day, promo FROM f', 'fq', horizon => 9);
+SELECT count(prediction), count(lower) FROM unnest('{f ensemble,f tsb,f conformal}'::text[]) AS s, many_models.forecast(s, '{"g": 2}', 5, 0.8);
+SELECT count(prediction), count(reason) FROM many_models.forecast('f to come', '{"g": 1}', 3, features => '[{"promo": true}, {"promo": null}]');
+SELECT groups, trained FROM many_models.backtest_many_models('f naive2', options => '{"backtest": {"folds": 3, "horizon": 4}}');
+SELECT count(*), count(label) FROM many_models.forecasters;
+SELECT count(*), count(estimate) FROM many_models.forecast_terms;
+SELECT count(*), count(owa) FROM many_models.forecast_metrics;
+INSERT INTO f SELECT g, 57, 55, false FROM generate_series(1, 3) AS g;
+SELECT (many_models.refresh_many_models('f naive2', workers => 2)).status;
+DO $$
+DECLARE bytes text;
+BEGIN
+    FOR bytes IN SELECT m.model::text FROM many_models.model_store AS m JOIN many_models.runs AS r USING (run_id) WHERE r.model_set LIKE 'f %' LIMIT 12 LOOP
+        FOR i IN 1 .. 20 LOOP
+            BEGIN
+                PERFORM count(*) FROM many_models.model_forecast(overlay(bytes PLACING substr('0f7c', 1 + i % 4, 1) FROM 3 + (i * 7919) % (length(bytes) - 2))::many_models.model, 3, 0.9, 0);
+            EXCEPTION WHEN OTHERS THEN NULL;
+            END;
+        END LOOP;
+    END LOOP;
+END $$;
+SELECT sum(length(many_models.plot_series(ARRAY['a', 'b', 'c', 'd', 'e'], ARRAY[1, NULL, 3], ARRAY[4, 5], ARRAY[3, 3], ARRAY[5, 7], 'x < y', form))) > 0 FROM unnest('{svg,text,ascii}'::text[]) AS form;
+SELECT count(reconciled) FROM many_models.reconcile('SELECT g, NULL::integer AS part, horizon_step, prediction FROM fp WHERE g < 3 UNION ALL SELECT g, 1, horizon_step, prediction FROM fp WHERE g < 3', '{g,part}', 'horizon_step');
 -- An error and a cancel in the middle.
 DO $$ BEGIN PERFORM many_models.train_many_models('x', 'SELECT k, y, x1 / (i - 900) AS x FROM (SELECT *, row_number() OVER () AS i FROM t) AS s', '{k}', 'y', '{x}');
     EXCEPTION WHEN division_by_zero THEN NULL; END $$;
