@@ -300,8 +300,13 @@ void read_backtest(ForecastOptions* options, const JsonbValue* value) {
 bool set_series_option(ForecastOptions* options, const char* key, const JsonbValue* value) {
     core::ForecastSpec* spec = &options->spec;
     if (strcmp(key, "frequency") == 0) {
-        options->frequency = option_string(
-            key, value, "\"day\", \"week\", \"month\", an interval, or a whole number as text");
+        options->frequency =
+            value->type == jbvNumeric
+                ? DatumGetCString(
+                      DirectFunctionCall1(numeric_out, NumericGetDatum(value->val.numeric)))
+                : option_string(key, value,
+                                "\"day\", \"week\", \"month\", an interval, or, for an integer "
+                                "time column, a whole number");
     } else if (strcmp(key, "season_length") == 0) {
         spec->n_season_lengths =
             whole_numbers(key, value, true, 1, 100000, core::kMaxSeasons, spec->season_lengths,
@@ -363,8 +368,8 @@ bool set_result_option(ForecastOptions* options, const char* key, const JsonbVal
              errmsg("invalid value for option \"frequency\": \"%s\"", frequency),
              errdetail("%s", detail),
              errhint("Valid are \"year\", \"quarter\", \"month\", \"week\", \"day\", \"hour\", "
-                     "\"minute\", \"second\", an interval such as \"15 minutes\", or, for an "
-                     "integer time column, a whole number.")));
+                     "\"minute\", \"second\", an interval such as \"2 weeks\" or \"15 minutes\", "
+                     "or, for an integer time column, a whole number.")));
     pg_unreachable();
 }
 
@@ -379,12 +384,37 @@ core::TimeStep integer_step(const char* frequency) {
     return result;
 }
 
+// The server's own reading of an interval, whose errors say nothing of the option.
+const Interval* frequency_interval(const char* frequency, const char* text) {
+    const Interval* volatile interval = nullptr;
+    MemoryContext context = CurrentMemoryContext;
+    PG_TRY();
+    {
+        interval = DatumGetIntervalP(DirectFunctionCall3(
+            interval_in, CStringGetDatum(text), ObjectIdGetDatum(InvalidOid), Int32GetDatum(-1)));
+    }
+    PG_CATCH();
+    {
+        const int code = geterrcode();
+        if (ERRCODE_TO_CATEGORY(code) != ERRCODE_DATA_EXCEPTION) PG_RE_THROW();
+        MemoryContextSwitchTo(context);
+        FlushErrorState();
+    }
+    PG_END_TRY();
+    if (interval == nullptr) raise_frequency(frequency, "It is no step of time.");
+    return interval;
+}
+
 core::TimeStep interval_step(const char* frequency, core::TimeType type) {
+    // The server takes "m" for a minute and a number for seconds: not what either is meant to be here.
+    if (isalpha((unsigned char)frequency[0]) && frequency[1] == '\0')
+        raise_frequency(frequency, "The unit must be written out.");
+    if (strspn(frequency, "0123456789.+- ") == strlen(frequency))
+        raise_frequency(frequency, "The time column is no integer: the number needs a unit.");
     const char* text = strcmp(frequency, "quarter") == 0      ? "3 months"
                        : isalpha((unsigned char)frequency[0]) ? psprintf("1 %s", frequency)
                                                               : frequency;
-    const Interval* interval = DatumGetIntervalP(DirectFunctionCall3(
-        interval_in, CStringGetDatum(text), ObjectIdGetDatum(InvalidOid), Int32GetDatum(-1)));
+    const Interval* interval = frequency_interval(frequency, text);
     core::TimeStep step;
     const bool has_days = interval->day != 0 || interval->time != 0;
     if (interval->month < 0 || interval->day < 0 || interval->time < 0 ||
