@@ -105,8 +105,7 @@ void read_request(FunctionCallInfo fcinfo, Request* request) {
     request->fitted = read_numbers(fcinfo, kFitted, "fitted", 1);
     request->format =
         plot_format(PG_ARGISNULL(kFormat) ? nullptr : text_to_cstring(PG_GETARG_TEXT_PP(kFormat)));
-    request->width =
-        PG_ARGISNULL(kWidth) ? plot_width(request->format) : PG_GETARG_INT32(kWidth);
+    request->width = PG_ARGISNULL(kWidth) ? plot_width(request->format) : PG_GETARG_INT32(kWidth);
     request->height =
         PG_ARGISNULL(kHeight) ? plot_height(request->format) : PG_GETARG_INT32(kHeight);
     request->title = PG_ARGISNULL(kTitle) ? "" : utf8_text(PG_GETARG_DATUM(kTitle));

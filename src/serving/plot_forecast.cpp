@@ -80,15 +80,15 @@ void check_arguments(FunctionCallInfo fcinfo) {
                                PG_GETARG_INT32(kHistory)),
                         errhint("It counts the observations before the forecast.")));
     if (!PG_ARGISNULL(kVersion) && PG_GETARG_INT32(kVersion) < 1)
-        ereport(ERROR,
-                (errcode(ERRCODE_INVALID_PARAMETER_VALUE),
-                 errmsg("version must be at least 1, not %d", PG_GETARG_INT32(kVersion))));
+        ereport(ERROR, (errcode(ERRCODE_INVALID_PARAMETER_VALUE),
+                        errmsg("version must be at least 1, not %d", PG_GETARG_INT32(kVersion))));
 }
 
 // Four times the forecast, two seasons at least.
 int default_history(const core::ForecastModel* model, int horizon) {
     int64 n = std::max<int64>(kLeastHistory, 4 * static_cast<int64>(horizon));
-    for (const int season : model->season_lengths) n = std::max<int64>(n, 2 * static_cast<int64>(season));
+    for (const int season : model->season_lengths)
+        n = std::max<int64>(n, 2 * static_cast<int64>(season));
     return static_cast<int>(std::min<int64>(n, kMostHistory));
 }
 
@@ -120,8 +120,8 @@ void append_key_condition(StringInfo query, const pg::Source* source,
     const Form_pg_attribute column = required_column(source, name, "a partition column");
     const Oid type = getBaseType(type_from_text(run->key_types[i]));
     JsonbValue space;
-    const JsonbValue* value = getKeyJsonValueFromContainer(
-        &key->root, name, static_cast<int>(strlen(name)), &space);
+    const JsonbValue* value =
+        getKeyJsonValueFromContainer(&key->root, name, static_cast<int>(strlen(name)), &space);
     if (value == nullptr || value->type == jbvNull) {
         appendStringInfo(query, " AND s.%s IS NULL", quote_identifier(name));
         return;
@@ -171,8 +171,7 @@ core::DuplicatePolicy duplicate_policy(const char* options) {
     JsonbValue space;
     if (options == nullptr) return core::DuplicatePolicy::error;
     Jsonb* object = DatumGetJsonbP(DirectFunctionCall1(jsonb_in, CStringGetDatum(options)));
-    const JsonbValue* value =
-        getKeyJsonValueFromContainer(&object->root, "duplicates", 10, &space);
+    const JsonbValue* value = getKeyJsonValueFromContainer(&object->root, "duplicates", 10, &space);
     const auto is = [value](const char* word) {
         return value->val.string.len == static_cast<int>(strlen(word)) &&
                memcmp(value->val.string.val, word, strlen(word)) == 0;
@@ -200,8 +199,8 @@ char* plot_title(const registry::TrainingRun* run, Jsonb* key) {
     for (int i = 0; i < run->n_keys; ++i) {
         const char* name = run->partition_by[i];
         JsonbValue space;
-        JsonbValue* value = getKeyJsonValueFromContainer(&key->root, name,
-                                                         static_cast<int>(strlen(name)), &space);
+        JsonbValue* value =
+            getKeyJsonValueFromContainer(&key->root, name, static_cast<int>(strlen(name)), &space);
         appendStringInfo(&title, "%s%s ", i == 0 ? ": " : ", ", name);
         if (value == nullptr || value->type == jbvNull)
             appendStringInfoString(&title, "NULL");
@@ -255,8 +254,7 @@ void draw_forecast(Plot* plot, const Window* window, ForecastHandle* handle,
         double* lower = gaps(plot->n);
         double* upper = gaps(plot->n);
         bool has_band = false;
-        const int n =
-            forecast_steps(handle, window->model, window->horizon, level, future, &rows);
+        const int n = forecast_steps(handle, window->model, window->horizon, level, future, &rows);
         for (int i = 0; i < n; ++i) {
             const int at = window->history + i;
             mean[at] = rows.mean[i];
@@ -311,13 +309,13 @@ Datum many_plot_forecast(PG_FUNCTION_ARGS) {
     window.zone = forecast_zone(handle);
     window.horizon =
         PG_ARGISNULL(kHorizon) ? forecast_default_horizon(handle) : PG_GETARG_INT32(kHorizon);
-    window.history = static_cast<int>(std::min<int64>(
-        PG_ARGISNULL(kHistory) ? default_history(window.model, window.horizon)
-                               : PG_GETARG_INT32(kHistory),
-        window.model->n));
+    window.history = static_cast<int>(
+        std::min<int64>(PG_ARGISNULL(kHistory) ? default_history(window.model, window.horizon)
+                                               : PG_GETARG_INT32(kHistory),
+                        window.model->n));
     plot.n = window.size();
-    window.observations = static_cast<Observation*>(
-        palloc0(sizeof(Observation) * static_cast<Size>(plot.n)));
+    window.observations =
+        static_cast<Observation*>(palloc0(sizeof(Observation) * static_cast<Size>(plot.n)));
     FutureRows future = {};
     if (window.model->n_features > 0 && !PG_ARGISNULL(kFeatures))
         features_by_step(entry->run, PG_GETARG_JSONB_P(kFeatures), handle, window.horizon, &future);

@@ -61,7 +61,8 @@ void ForecastTrainer::Impl::explain_series(SeriesStatus status, double* rows, st
             result.message =
                 "the time " + time_text(at) + " is not on the grid of the step " + step();
             result.hint =
-                "Set option frequency to a step that all times are on, or truncate the times in the "
+                "Set option frequency to a step that all times are on, or truncate the times in "
+                "the "
                 "source query and set duplicates to \"sum\", \"mean\" or \"last\".";
             break;
         case SeriesStatus::no_step:
@@ -139,8 +140,9 @@ void ForecastTrainer::Impl::explain_fit(ForecastStatus status, GroupResult& resu
         case ForecastStatus::too_short:
             result.status = FitStatus::too_few_rows;
             result.message = name + " needs more than the " + n + " of the series";
-            result.hint = spec->step_down ? "Set option min_rows to skip short series."
-                                          : "Set option season_length to a shorter one, or step_down to true.";
+            result.hint = spec->step_down
+                              ? "Set option min_rows to skip short series."
+                              : "Set option season_length to a shorter one, or step_down to true.";
             break;
         case ForecastStatus::not_positive: {
             std::size_t t = 0;

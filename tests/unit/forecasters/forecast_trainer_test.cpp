@@ -209,7 +209,8 @@ TEST(ForecastTrainer, series_statuses) {
     EXPECT_EQ(r.status, FitStatus::irregular_series);
     EXPECT_EQ(r.message, "the series has no value at {time:4} and 2 more times, at a step of 1");
     EXPECT_EQ(r.hint,
-              "Set option fill to \"zero\", \"forward\", \"interpolate\" or \"null\", or frequency if the "
+              "Set option fill to \"zero\", \"forward\", \"interpolate\" or \"null\", or frequency "
+              "if the "
               "step is another.");
 
     RowTable twice = rows_of({1, 2, 3, 4});
