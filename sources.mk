@@ -166,6 +166,7 @@ MODULE_SOURCES = \
     src/serving/predict_many.cpp \
     src/serving/score_reason.cpp \
     src/serving/plot.cpp \
+    src/serving/plot_forecast.cpp \
     src/serving/reconcile_forecasts.cpp \
     src/serving/hierarchy_rows.cpp \
     src/serving/forecast_value.cpp \
@@ -196,5 +197,6 @@ SQL_SOURCES = \
     sql/80_evaluation.sql \
     sql/85_statistics.sql \
     sql/88_plot.sql \
+    sql/89_plot_forecast.sql \
     sql/89_reconcile.sql \
     sql/90_pipeline.sql

@@ -152,3 +152,54 @@ SELECT step, coalesce(detail -> 0 ->> 'version', '-') AS version,
 FROM many_models.run_pipeline('demand');
 SELECT model_version, count(*) AS predictions FROM demand_predictions
 WHERE run_id = (SELECT max(run_id) FROM demand_predictions) GROUP BY 1 ORDER BY 1;
+
+\echo
+\echo '  Forecasts: weekly units of the 200 best-selling products, a year of them. For each, the'
+\echo '  median of three or four models; four forecasts of the past, four weeks ahead, judge it.'
+\echo
+CREATE TABLE weekly AS
+SELECT stock_code AS product, date_trunc('week', day)::date AS week, sum(units) AS units
+FROM sales_raw
+WHERE day BETWEEN '2010-12-06' AND '2011-12-04'  -- whole weeks
+  AND stock_code IN (SELECT stock_code FROM sales_raw GROUP BY 1 ORDER BY sum(units) DESC, 1 LIMIT 200)
+GROUP BY 1, 2;
+ANALYZE weekly;
+\echo '  SELECT * FROM many_models.train_many_models('
+\echo '      ''weekly'', ''weekly'', ''{product}'', ''units'', algorithm => ''ensemble'', time_column => ''week'','
+\echo '      options => ''{"fill": "zero", "season_length": 1, "lower_bound": 0, "backtest": {"folds": 4, "horizon": 4}}'');'
+\echo
+SELECT model_set, version, status, groups, trained, failed, rows_read, workers,
+       date_trunc('milliseconds', elapsed) AS elapsed
+FROM many_models.train_many_models(
+    'weekly', 'weekly', '{product}', 'units', algorithm => 'ensemble', time_column => 'week',
+    options => '{"fill": "zero", "season_length": 1, "lower_bound": 0, "backtest": {"folds": 4, "horizon": 4}}');
+
+\echo
+\echo '  Is it better than the naive forecast? Backtest by weeks ahead; owa below 1 is better than naive2.'
+\echo
+SELECT coalesce(horizon_step::text, 'all') AS weeks_ahead, count(*) AS products,
+       round(avg(smape)::numeric, 2) AS smape, round(avg(mase)::numeric, 2) AS mase,
+       round((percentile_cont(0.5) WITHIN GROUP (ORDER BY owa))::numeric, 2) AS median_owa,
+       round(100 * avg((owa < 1)::int)) AS better_percent, round(100 * avg(coverage)::numeric) AS in_95_percent
+FROM many_models.forecast_metrics
+WHERE model_set = 'weekly' AND split = 'cv'
+GROUP BY horizon_step ORDER BY horizon_step;
+
+\echo
+\echo '  The next four weeks of all of them, as a table, with intervals of 80 %:'
+\echo
+SELECT status, groups, failed AS without_forecast, rows_read AS forecasts
+FROM many_models.score_many_models('weekly', horizon => 4, level => 0.8);
+SELECT product, week, horizon_step AS step, round(prediction) AS units, round(lower) AS lower, round(upper) AS upper
+FROM weekly_predictions
+WHERE product IN (SELECT product FROM weekly_predictions GROUP BY 1 ORDER BY sum(prediction) DESC, 1 LIMIT 2)
+ORDER BY product, week;
+
+\echo
+\echo '  One of them as a picture (format => ''svg'' is the default):'
+\echo
+\echo '  SELECT many_models.plot_forecast(''weekly'', ''{"product": "22423"}'', format => ''text'');'
+\echo
+\pset format unaligned
+\pset tuples_only on
+SELECT many_models.plot_forecast('weekly', '{"product": "22423"}', format => 'text');

@@ -226,14 +226,19 @@ RunOptions* parse_run_options(const char* algorithm, Jsonb* object) {
             options->group_options = JsonbValueToJsonb(&value);
         } else if (options->forecasts) {
             if (!pg::set_forecast_option(&options->forecast, key, &value))
-                pg::raise_unknown_option(
-                    key, pg::forecast_option_keys(options->forecast.spec.method.method));
+                pg::raise_forecast_option(options->forecast.spec.method.method, key);
         } else if (strcmp(key, "max_levels") == 0) {
             options->max_levels =
                 (int)pg::option_int64(key, &value, 2, 10000, "a whole number from 2 to 10000");
         } else if (strcmp(key, "append_only") == 0) {
             options->append_only = value.type != jbvNull && pg::option_bool(key, &value);
         } else if (!pg::set_learner_option(&options->learner, key, &value)) {
+            if (pg::is_forecast_option(key))
+                ereport(ERROR,
+                        (errcode(ERRCODE_INVALID_PARAMETER_VALUE),
+                         errmsg("option \"%s\" does not go with algorithm \"%s\"", key, algorithm),
+                         errdetail("It is one of forecasters, such as \"ets\"."),
+                         errhint("Valid options are %s.", kRunOptionKeys)));
             pg::raise_unknown_option(key, kRunOptionKeys);
         }
     }

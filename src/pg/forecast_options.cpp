@@ -218,6 +218,37 @@ const char* method_keys(ForecastMethod method) {
     return keys.data;
 }
 
+// An option that the method has not: of others, or of none.
+[[noreturn]] void raise_not_taken(const char* shown, const char* key, ForecastMethod method,
+                                  const char* valid) {
+    StringInfoData owners;
+    initStringInfo(&owners);
+    for (int i = 1; i < 64; i++) {
+        const auto other = (ForecastMethod)i;
+        if (strcmp(core::method_name(other), "unknown") != 0 && takes(other, key))
+            appendStringInfo(&owners, "%s%s", owners.len > 0 ? ", " : "", core::method_name(other));
+    }
+    if (owners.len == 0) raise_unknown_option(shown, valid);
+    ereport(ERROR,
+            (errcode(ERRCODE_INVALID_PARAMETER_VALUE),
+             errmsg("option \"%s\" does not go with algorithm \"%s\"", shown,
+                    core::method_name(method)),
+             errdetail("It is one of %s.", owners.data), errhint("Valid options are %s.", valid)));
+    pg_unreachable();
+}
+
+const char* candidate_list() {
+    StringInfoData list;
+    initStringInfo(&list);
+    for (int i = 1; i < 64; i++) {
+        const auto method = (ForecastMethod)i;
+        const char* name = core::method_name(method);
+        if (strcmp(name, "unknown") != 0 && (bit(method) & kCandidates) == 0)
+            appendStringInfo(&list, "%s%s", list.len > 0 ? ", " : "one of ", name);
+    }
+    return list.data;
+}
+
 // "ets", or {"algorithm": "ets", "form": "AAA"}.
 void read_candidate(core::MethodSpec* to, const JsonbValue* value) {
     static const char* const valid =
@@ -234,7 +265,7 @@ void read_candidate(core::MethodSpec* to, const JsonbValue* value) {
     *to = core::MethodSpec();
     const std::string_view name(item.val.string.val, (size_t)item.val.string.len);
     if (!core::method_from_name(name, to->method) || (bit(to->method) & kCandidates) != 0)
-        raise_option_value("candidates", value, valid);
+        raise_option_value("candidates", &item, candidate_list());
     if (object == nullptr) return;
     char* key;
     OptionScan scan;
@@ -242,7 +273,8 @@ void read_candidate(core::MethodSpec* to, const JsonbValue* value) {
     while (option_scan_next(&scan, &key, &item)) {
         if (strcmp(key, "algorithm") == 0 || item.type == jbvNull) continue;
         if (!set_method_option(to, key, &item))
-            raise_unknown_option(psprintf("candidates.%s", key), method_keys(to->method));
+            raise_not_taken(psprintf("candidates.%s", key), key, to->method,
+                            method_keys(to->method));
     }
 }
 
@@ -300,8 +332,13 @@ void read_backtest(ForecastOptions* options, const JsonbValue* value) {
 bool set_series_option(ForecastOptions* options, const char* key, const JsonbValue* value) {
     core::ForecastSpec* spec = &options->spec;
     if (strcmp(key, "frequency") == 0) {
-        options->frequency = option_string(
-            key, value, "\"day\", \"week\", \"month\", an interval, or a whole number as text");
+        options->frequency =
+            value->type == jbvNumeric
+                ? DatumGetCString(
+                      DirectFunctionCall1(numeric_out, NumericGetDatum(value->val.numeric)))
+                : option_string(key, value,
+                                "\"day\", \"week\", \"month\", an interval, or, for an integer "
+                                "time column, a whole number");
     } else if (strcmp(key, "season_length") == 0) {
         spec->n_season_lengths =
             whole_numbers(key, value, true, 1, 100000, core::kMaxSeasons, spec->season_lengths,
@@ -363,8 +400,8 @@ bool set_result_option(ForecastOptions* options, const char* key, const JsonbVal
              errmsg("invalid value for option \"frequency\": \"%s\"", frequency),
              errdetail("%s", detail),
              errhint("Valid are \"year\", \"quarter\", \"month\", \"week\", \"day\", \"hour\", "
-                     "\"minute\", \"second\", an interval such as \"15 minutes\", or, for an "
-                     "integer time column, a whole number.")));
+                     "\"minute\", \"second\", an interval such as \"2 weeks\" or \"15 minutes\", "
+                     "or, for an integer time column, a whole number.")));
     pg_unreachable();
 }
 
@@ -379,12 +416,37 @@ core::TimeStep integer_step(const char* frequency) {
     return result;
 }
 
+// The server's own reading of an interval, whose errors say nothing of the option.
+const Interval* frequency_interval(const char* frequency, const char* text) {
+    const Interval* volatile interval = nullptr;
+    MemoryContext context = CurrentMemoryContext;
+    PG_TRY();
+    {
+        interval = DatumGetIntervalP(DirectFunctionCall3(
+            interval_in, CStringGetDatum(text), ObjectIdGetDatum(InvalidOid), Int32GetDatum(-1)));
+    }
+    PG_CATCH();
+    {
+        const int code = geterrcode();
+        if (ERRCODE_TO_CATEGORY(code) != ERRCODE_DATA_EXCEPTION) PG_RE_THROW();
+        MemoryContextSwitchTo(context);
+        FlushErrorState();
+    }
+    PG_END_TRY();
+    if (interval == nullptr) raise_frequency(frequency, "It is no step of time.");
+    return interval;
+}
+
 core::TimeStep interval_step(const char* frequency, core::TimeType type) {
+    // The server takes "m" for a minute and a number for seconds: not what either is meant to be here.
+    if (pg_strcasecmp(frequency, "m") == 0)
+        raise_frequency(frequency, "It could be a minute or a month.");
+    if (strspn(frequency, "0123456789.+- ") == strlen(frequency))
+        raise_frequency(frequency, "The time column is no integer: the number needs a unit.");
     const char* text = strcmp(frequency, "quarter") == 0      ? "3 months"
                        : isalpha((unsigned char)frequency[0]) ? psprintf("1 %s", frequency)
                                                               : frequency;
-    const Interval* interval = DatumGetIntervalP(DirectFunctionCall3(
-        interval_in, CStringGetDatum(text), ObjectIdGetDatum(InvalidOid), Int32GetDatum(-1)));
+    const Interval* interval = frequency_interval(frequency, text);
     core::TimeStep step;
     const bool has_days = interval->day != 0 || interval->time != 0;
     if (interval->month < 0 || interval->day < 0 || interval->time < 0 ||
@@ -474,6 +536,16 @@ bool forecast_options_init(ForecastOptions* options, const char* algorithm) {
     return true;
 }
 
+void raise_forecast_option(ForecastMethod method, const char* key) {
+    raise_not_taken(key, key, method, forecast_option_keys(method));
+}
+
+bool is_forecast_option(const char* key) {
+    for (const MethodOption& option : kMethodOptions)
+        if (strcmp(option.key, key) == 0) return true;
+    return is_shared_key(key);
+}
+
 const char* forecast_option_keys(ForecastMethod method) {
     StringInfoData keys;
     initStringInfo(&keys);
@@ -528,11 +600,14 @@ void finish_forecast_options(ForecastOptions* options, Oid type, int n_features)
             options->zone != nullptr ? options->zone : pg_get_timezone_name(session_timezone);
         if (pg_tzset(zone) == nullptr || strlen(zone) >= sizeof spec->zone)
             ereport(ERROR, (errcode(ERRCODE_INVALID_PARAMETER_VALUE),
-                            errmsg("option \"time_zone\": unknown time zone \"%s\"", zone)));
+                            errmsg("option \"time_zone\": unknown time zone \"%s\"", zone),
+                            errhint("Names are those of pg_timezone_names, such as "
+                                    "\"Europe/Berlin\".")));
         strlcpy(spec->zone, zone, sizeof spec->zone);
     } else if (options->zone != nullptr) {
         ereport(ERROR, (errcode(ERRCODE_INVALID_PARAMETER_VALUE),
-                        errmsg("option \"time_zone\" needs a time column of type timestamptz")));
+                        errmsg("option \"time_zone\" needs a time column of type timestamptz"),
+                        errhint("Times of other types are taken as they are.")));
     }
     if (spec->method.method == ForecastMethod::ensemble &&
         spec->combination == core::Combination::single)

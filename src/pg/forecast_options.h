@@ -27,6 +27,11 @@ bool forecast_options_init(ForecastOptions* options, const char* algorithm);
 // The keys that the algorithm takes beside those of every run, for hints.
 const char* forecast_option_keys(core::ForecastMethod method);
 
+// Raises 22023 for a key that the algorithm has not.
+[[noreturn]] void raise_forecast_option(core::ForecastMethod method, const char* key);
+// Whether some forecaster takes it.
+bool is_forecast_option(const char* key);
+
 bool set_forecast_option(ForecastOptions* options, const char* key, const JsonbValue* value);
 
 // type: of the time column, one of int2, int4, int8, date, timestamp, timestamptz.

@@ -27,6 +27,14 @@ void read_future(FutureRows* rows, ArrayType* times, ArrayType* x, int n_feature
 int forecast_steps(ForecastHandle* handle, const core::ForecastModel* model, int horizon,
                    double level, const FutureRows* future, ForecastRows* rows);
 
+// Of an array of objects with the features by name, one for each step from the first: as many as there
+// are, at most `horizon`. Raises 22023.
+void features_by_step(const CachedRun* run, Jsonb* features, ForecastHandle* handle, int horizon,
+                      FutureRows* rows);
+
+// A time as ISO text, whatever the session's DateStyle.
+char* iso_time(core::TimeType type, int64 time);
+
 core::Score step_score(const ForecastRows* rows, int step, int rung);
 
 }  // namespace many::serving

@@ -11,14 +11,8 @@ extern "C" {
 #include "access/xact.h"
 }
 
-using namespace many;
-using namespace many::serving;
+namespace many::serving {
 
-namespace {
-
-constexpr int kColumns = 8;
-
-// A time as ISO text, whatever the session's DateStyle.
 char* iso_time(core::TimeType type, int64 time) {
     char text[MAXDATELEN + 1];
     struct pg_tm tm;
@@ -45,13 +39,6 @@ char* iso_time(core::TimeType type, int64 time) {
     return psprintf(INT64_FORMAT, time);
 }
 
-ForecastHandle* call_handle(FunctionCallInfo fcinfo) {
-    if (fcinfo->flinfo->fn_extra == nullptr)
-        fcinfo->flinfo->fn_extra = make_forecast_handle(fcinfo->flinfo->fn_mcxt);
-    return static_cast<ForecastHandle*>(fcinfo->flinfo->fn_extra);
-}
-
-// An object per step, from the first: as many as there are, at most `horizon`.
 void features_by_step(const CachedRun* run, Jsonb* features, ForecastHandle* handle, int horizon,
                       FutureRows* rows) {
     static const char* const valid = "an array of objects, one for each step to come";
@@ -83,6 +70,21 @@ void features_by_step(const CachedRun* run, Jsonb* features, ForecastHandle* han
     rows->x = static_cast<double*>(palloc(sizeof(double) * (n * n_features + 1)));
     for (Size i = 0; i < n; ++i)
         for (Size k = 0; k < n_features; ++k) rows->x[k * n + i] = by_step[i * n_features + k];
+}
+
+}  // namespace many::serving
+
+using namespace many;
+using namespace many::serving;
+
+namespace {
+
+constexpr int kColumns = 8;
+
+ForecastHandle* call_handle(FunctionCallInfo fcinfo) {
+    if (fcinfo->flinfo->fn_extra == nullptr)
+        fcinfo->flinfo->fn_extra = make_forecast_handle(fcinfo->flinfo->fn_mcxt);
+    return static_cast<ForecastHandle*>(fcinfo->flinfo->fn_extra);
 }
 
 struct StepRow {

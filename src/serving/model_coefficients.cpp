@@ -77,7 +77,8 @@ Datum many_model_coefficients(PG_FUNCTION_ARGS) {
     if (PG_ARGISNULL(0) || PG_ARGISNULL(2)) return Datum(0);
     ModelBytes bytes;
     core::LinearModelView view;
-    if (!open_model_value(PG_GETARG_DATUM(0), &bytes, &view)) return Datum(0);
+    // Forecasters have terms of their own: model_forecast_terms.
+    if (open_any_model(PG_GETARG_DATUM(0), &bytes, &view) != ModelKind::linear) return Datum(0);
     char** names =
         PG_ARGISNULL(1) ? nullptr : feature_names(PG_GETARG_ARRAYTYPE_P(1), view.n_features());
     const double level = PG_GETARG_FLOAT8(2);

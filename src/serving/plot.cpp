@@ -5,6 +5,7 @@
 #include "pg/server.h"
 #include "pg/worker_cpu.h"
 #include "serving/number_array.h"
+#include "serving/plot_call.h"
 #include "wall/wall.h"
 
 #include <cmath>
@@ -36,8 +37,6 @@ enum Argument {
     kLevels
 };
 
-enum class Format { svg, text, ascii };
-
 struct Request {
     char** labels;
     int n_labels;
@@ -46,7 +45,7 @@ struct Request {
     double levels[2];
     int n_bands;
     const char* title;
-    Format format;
+    PlotFormat format;
     int width, height;
 };
 
@@ -56,8 +55,7 @@ bool to_utf8() {
 
 // Ends in a zero, in UTF-8.
 char* utf8_text(Datum value) {
-    char* given = TextDatumGetCString(value);
-    return to_utf8() ? pg_server_to_any(given, static_cast<int>(strlen(given)), PG_UTF8) : given;
+    return plot_utf8(TextDatumGetCString(value));
 }
 
 void read_labels(FunctionCallInfo fcinfo, Request* request) {
@@ -74,19 +72,6 @@ void read_labels(FunctionCallInfo fcinfo, Request* request) {
         static_cast<char**>(palloc(sizeof(char*) * (static_cast<Size>(request->n_labels) + 1)));
     for (int i = 0; i < request->n_labels; ++i)
         request->labels[i] = nulls[i] ? pstrdup("") : utf8_text(elements[i]);
-}
-
-Format read_format(FunctionCallInfo fcinfo) {
-    const char* name = PG_ARGISNULL(kFormat) ? "svg" : text_to_cstring(PG_GETARG_TEXT_PP(kFormat));
-    if (strcmp(name, "svg") == 0) return Format::svg;
-    if (strcmp(name, "ascii") == 0) return Format::ascii;
-    // Braille patterns are in no other encoding.
-    if (strcmp(name, "text") == 0)
-        return GetDatabaseEncoding() == PG_UTF8 ? Format::text : Format::ascii;
-    ereport(ERROR, (errcode(ERRCODE_INVALID_PARAMETER_VALUE),
-                    errmsg("unknown format of a picture: \"%s\"", name),
-                    errhint("Formats are svg, text and ascii.")));
-    pg_unreachable();
 }
 
 void read_bands(FunctionCallInfo fcinfo, Request* request) {
@@ -118,10 +103,11 @@ void read_request(FunctionCallInfo fcinfo, Request* request) {
     request->actual = read_numbers(fcinfo, kActual, "actual", 1);
     request->forecast = read_numbers(fcinfo, kForecast, "forecast", 1);
     request->fitted = read_numbers(fcinfo, kFitted, "fitted", 1);
-    request->format = read_format(fcinfo);
-    const bool svg = request->format == Format::svg;
-    request->width = PG_ARGISNULL(kWidth) ? (svg ? 800 : 80) : PG_GETARG_INT32(kWidth);
-    request->height = PG_ARGISNULL(kHeight) ? (svg ? 400 : 20) : PG_GETARG_INT32(kHeight);
+    request->format =
+        plot_format(PG_ARGISNULL(kFormat) ? nullptr : text_to_cstring(PG_GETARG_TEXT_PP(kFormat)));
+    request->width = PG_ARGISNULL(kWidth) ? plot_width(request->format) : PG_GETARG_INT32(kWidth);
+    request->height =
+        PG_ARGISNULL(kHeight) ? plot_height(request->format) : PG_GETARG_INT32(kHeight);
     request->title = PG_ARGISNULL(kTitle) ? "" : utf8_text(PG_GETARG_DATUM(kTitle));
     read_labels(fcinfo, request);
     read_bands(fcinfo, request);
@@ -138,50 +124,72 @@ void read_request(FunctionCallInfo fcinfo, Request* request) {
                                request->actual.size())));
 }
 
-// --- Behind the wall: no server call ------------------------------------------------------------
-
-std::vector<double> placed(const NumberArray& array, std::size_t at, std::size_t n) {
-    std::vector<double> out;
-    if (array.values == nullptr) return out;
-    out.assign(n, std::nan(""));
-    for (int i = 0; i < array.size(); ++i) out[at + static_cast<std::size_t>(i)] = array.values[i];
+// Values from the index `at` on among n.
+const double* placed(const NumberArray& array, int at, int n) {
+    if (array.values == nullptr) return nullptr;
+    auto* out = static_cast<double*>(palloc(sizeof(double) * (static_cast<Size>(n) + 1)));
+    for (int i = 0; i < n; ++i) {
+        const bool inside = i >= at && i - at < array.size();
+        out[i] = inside ? array.values[i - at] : std::nan("");
+    }
     return out;
 }
 
-std::string drawn(const Request& request) {
-    const auto before = static_cast<std::size_t>(request.actual.size());
-    const std::size_t n = before + static_cast<std::size_t>(request.forecast.size());
+// --- Behind the wall: no server call ------------------------------------------------------------
+
+std::vector<double> numbers(const double* values, int n) {
+    return values == nullptr ? std::vector<double>() : std::vector<double>(values, values + n);
+}
+
+std::string drawn(const Plot& plot) {
     core::PlotData data;
-    data.title = request.title;
-    for (std::size_t i = 0; i < n; ++i)
-        data.times.push_back(request.labels == nullptr ? std::to_string(i + 1)
-                                                       : std::string(request.labels[i]));
-    data.actual = placed(request.actual, 0, n);
-    data.fitted = placed(request.fitted, 0, n);
-    data.mean = placed(request.forecast, before, n);
-    for (int k = 0; k < request.n_bands; ++k)
-        data.bands.push_back({request.levels[k], placed(request.lower[k], before, n),
-                              placed(request.upper[k], before, n)});
-    if (request.format == Format::svg)
-        return core::forecast_svg(data, {request.width, request.height});
-    return core::forecast_text(data,
-                               {request.width, request.height, request.format == Format::ascii});
+    data.title = plot.title;
+    for (int i = 0; i < plot.n; ++i)
+        data.times.push_back(plot.labels == nullptr ? std::to_string(i + 1)
+                                                    : std::string(plot.labels[i]));
+    data.actual = numbers(plot.actual, plot.n);
+    data.fitted = numbers(plot.fitted, plot.n);
+    data.mean = numbers(plot.mean, plot.n);
+    for (int k = 0; k < plot.n_bands; ++k)
+        data.bands.push_back(
+            {plot.levels[k], numbers(plot.lower[k], plot.n), numbers(plot.upper[k], plot.n)});
+    if (plot.format == PlotFormat::svg) return core::forecast_svg(data, {plot.width, plot.height});
+    return core::forecast_text(data, {plot.width, plot.height, plot.format == PlotFormat::ascii});
 }
 
 }  // namespace
 
-extern "C" {
+namespace many::serving {
 
-PG_FUNCTION_INFO_V1(many_plot_series);
+PlotFormat plot_format(const char* name) {
+    if (name == nullptr || strcmp(name, "svg") == 0) return PlotFormat::svg;
+    if (strcmp(name, "ascii") == 0) return PlotFormat::ascii;
+    // Braille patterns are in no other encoding.
+    if (strcmp(name, "text") == 0)
+        return GetDatabaseEncoding() == PG_UTF8 ? PlotFormat::text : PlotFormat::ascii;
+    ereport(ERROR, (errcode(ERRCODE_INVALID_PARAMETER_VALUE),
+                    errmsg("unknown format of a picture: \"%s\"", name),
+                    errhint("Formats are svg, text and ascii.")));
+    pg_unreachable();
+}
 
-Datum many_plot_series(PG_FUNCTION_ARGS) {
-    pg::join_worker_cpu();
-    Request request = {};
-    read_request(fcinfo, &request);
+int plot_width(PlotFormat format) {
+    return format == PlotFormat::svg ? 800 : 80;
+}
+
+int plot_height(PlotFormat format) {
+    return format == PlotFormat::svg ? 400 : 20;
+}
+
+char* plot_utf8(char* text) {
+    return to_utf8() ? pg_server_to_any(text, static_cast<int>(strlen(text)), PG_UTF8) : text;
+}
+
+text* draw_plot(const Plot* plot) {
     char* picture = nullptr;  // by malloc: what the wall lets through is plain
     wall::WallError error;
     if (!wall::across_wall(&error, [&] {
-            const std::string out = drawn(request);
+            const std::string out = drawn(*plot);
             picture = static_cast<char*>(std::malloc(out.size() + 1));
             if (picture == nullptr) throw std::bad_alloc();
             memcpy(picture, out.c_str(), out.size() + 1);
@@ -195,7 +203,37 @@ Datum many_plot_series(PG_FUNCTION_ARGS) {
     std::free(picture);
     if (copy == nullptr) ereport(ERROR, (errcode(ERRCODE_OUT_OF_MEMORY), errmsg("out of memory")));
     if (to_utf8()) copy = pg_any_to_server(copy, static_cast<int>(length), PG_UTF8);
-    PG_RETURN_TEXT_P(cstring_to_text(copy));
+    return cstring_to_text(copy);
+}
+
+}  // namespace many::serving
+
+extern "C" {
+
+PG_FUNCTION_INFO_V1(many_plot_series);
+
+Datum many_plot_series(PG_FUNCTION_ARGS) {
+    pg::join_worker_cpu();
+    Request request = {};
+    read_request(fcinfo, &request);
+    const int before = request.actual.size();
+    Plot plot = {};
+    plot.n = before + request.forecast.size();
+    plot.labels = request.labels;
+    plot.title = request.title;
+    plot.actual = placed(request.actual, 0, plot.n);
+    plot.fitted = placed(request.fitted, 0, plot.n);
+    plot.mean = placed(request.forecast, before, plot.n);
+    plot.n_bands = request.n_bands;
+    for (int k = 0; k < request.n_bands; ++k) {
+        plot.levels[k] = request.levels[k];
+        plot.lower[k] = placed(request.lower[k], before, plot.n);
+        plot.upper[k] = placed(request.upper[k], before, plot.n);
+    }
+    plot.format = request.format;
+    plot.width = request.width;
+    plot.height = request.height;
+    PG_RETURN_TEXT_P(draw_plot(&plot));
 }
 
 }  // extern "C"

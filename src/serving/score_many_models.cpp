@@ -318,7 +318,9 @@ void require_arguments_of_kind(const ScoreArguments* a, const ScoreSpec* spec, b
                         errhint("Leave source NULL: each series is forecast from its end.")));
     if (forecasts && a->id_columns != nullptr)
         ereport(ERROR, (errcode(ERRCODE_INVALID_PARAMETER_VALUE),
-                        errmsg("id_columns apply to scored rows only, not to forecasts")));
+                        errmsg("id_columns apply to scored rows only, not to forecasts"),
+                        errhint("Forecasts have the partition columns, the time column and "
+                                "horizon_step.")));
 }
 
 void score(const ScoreArguments* a, ScoreSpec* spec, ScoreRun* run, TimestampTz* finished) {

@@ -100,9 +100,6 @@ void check_features(const ScoreSpec* spec, const registry::TrainingRun* run) {
     }
 }
 
-namespace {
-
-// The equality of a source column and a key of the models, as "OPERATOR(schema.=)".
 char* equality_operator(const char* column, Oid source_type, Oid key_type) {
     Oid equality = InvalidOid;
     Oid left = source_type;
@@ -129,8 +126,6 @@ char* equality_operator(const char* column, Oid source_type, Oid key_type) {
     ReleaseSysCache(tuple);
     return text;
 }
-
-}  // namespace
 
 // The value of a key column as an expression over k, a row of model_store.
 char* key_expression(const registry::TrainingRun* run, int i) {

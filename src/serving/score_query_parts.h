@@ -16,6 +16,9 @@ Form_pg_attribute required_column(const pg::Source* source, const char* name, co
 void check_keys(const ScoreSpec* spec, const registry::TrainingRun* run);
 void check_features(const ScoreSpec* spec, const registry::TrainingRun* run);
 
+// The equality of a source column and a key of the models, as "OPERATOR(schema.=)".
+char* equality_operator(const char* column, Oid source_type, Oid key_type);
+
 // The value of a key column as an expression over k, a row with a partition_key.
 char* key_expression(const registry::TrainingRun* run, int i);
 

@@ -61,14 +61,15 @@ void ForecastTrainer::Impl::explain_series(SeriesStatus status, double* rows, st
             result.message =
                 "the time " + time_text(at) + " is not on the grid of the step " + step();
             result.hint =
-                "Set frequency to a step that all times are on, or truncate the times in the "
+                "Set option frequency to a step that all times are on, or truncate the times in "
+                "the "
                 "source query and set duplicates to \"sum\", \"mean\" or \"last\".";
             break;
         case SeriesStatus::no_step:
             result.status = FitStatus::too_few_rows;
             result.message = "the series has the one time " + time_text(at) +
                              ", from which no step can be inferred";
-            result.hint = "Set frequency.";
+            result.hint = "Set option frequency, for example to \"day\".";
             if (n > 1) {
                 const double first = rows[time_column];
                 for (std::size_t r = 1; r < n; ++r) {
@@ -100,7 +101,7 @@ void ForecastTrainer::Impl::explain_series(SeriesStatus status, double* rows, st
                 result.message += and_more(seen.n_merged - (same - 1), "duplicate");
             }
             result.hint =
-                "Set duplicates to \"sum\", \"mean\" or \"last\", or aggregate in the "
+                "Set option duplicates to \"sum\", \"mean\" or \"last\", or aggregate in the "
                 "source query.";
             break;
         }
@@ -111,7 +112,7 @@ void ForecastTrainer::Impl::explain_series(SeriesStatus status, double* rows, st
             }
             result.message += ", at a step of " + step();
             result.hint =
-                "Set fill to \"zero\", \"forward\", \"interpolate\" or \"null\", or "
+                "Set option fill to \"zero\", \"forward\", \"interpolate\" or \"null\", or "
                 "frequency if the step is another.";
             break;
         case SeriesStatus::too_long:
@@ -139,8 +140,9 @@ void ForecastTrainer::Impl::explain_fit(ForecastStatus status, GroupResult& resu
         case ForecastStatus::too_short:
             result.status = FitStatus::too_few_rows;
             result.message = name + " needs more than the " + n + " of the series";
-            result.hint = spec->step_down ? "Set min_rows to skip short series."
-                                          : "Set a shorter season_length, or step_down to true.";
+            result.hint = spec->step_down
+                              ? "Set option min_rows to skip short series."
+                              : "Set option season_length to a shorter one, or step_down to true.";
             break;
         case ForecastStatus::not_positive: {
             std::size_t t = 0;

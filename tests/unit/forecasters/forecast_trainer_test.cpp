@@ -209,7 +209,8 @@ TEST(ForecastTrainer, series_statuses) {
     EXPECT_EQ(r.status, FitStatus::irregular_series);
     EXPECT_EQ(r.message, "the series has no value at {time:4} and 2 more times, at a step of 1");
     EXPECT_EQ(r.hint,
-              "Set fill to \"zero\", \"forward\", \"interpolate\" or \"null\", or frequency if the "
+              "Set option fill to \"zero\", \"forward\", \"interpolate\" or \"null\", or frequency "
+              "if the "
               "step is another.");
 
     RowTable twice = rows_of({1, 2, 3, 4});
@@ -219,7 +220,7 @@ TEST(ForecastTrainer, series_statuses) {
     r = outcome(spec, twice);
     EXPECT_EQ(r.status, FitStatus::irregular_series);
     EXPECT_EQ(r.message, "the series has 3 rows of the time {time:2} and 1 more duplicate");
-    EXPECT_NE(r.hint.find("Set duplicates to"), std::string::npos);
+    EXPECT_NE(r.hint.find("Set option duplicates to"), std::string::npos);
 
     ForecastSpec tens = spec;
     tens.grid.step.units = 10;
@@ -228,7 +229,7 @@ TEST(ForecastTrainer, series_statuses) {
     r = outcome(tens, off);
     EXPECT_EQ(r.status, FitStatus::irregular_series);
     EXPECT_EQ(r.message, "the time {time:33} is not on the grid of the step 10");
-    EXPECT_NE(r.hint.find("Set frequency"), std::string::npos);
+    EXPECT_NE(r.hint.find("Set option frequency"), std::string::npos);
 
     ForecastSpec inferred = spec;
     inferred.grid.step.units = 0;
@@ -236,7 +237,7 @@ TEST(ForecastTrainer, series_statuses) {
     EXPECT_EQ(r.status, FitStatus::too_few_rows);
     EXPECT_EQ(r.message,
               "the series has the one time {time:1}, from which no step can be inferred");
-    EXPECT_EQ(r.hint, "Set frequency.");
+    EXPECT_EQ(r.hint, "Set option frequency, for example to \"day\".");
 
     ForecastSpec limited = spec;
     limited.max_length = 100;

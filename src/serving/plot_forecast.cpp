@@ -1,0 +1,343 @@
+// plot_forecast: the end of one group's series, from the source of its model, and the model's forecast
+// behind it, as a picture.
+//
+// The source is read as the caller and guarded (pg/source.h): its text is that of whoever trained. Rows
+// are put where they lie on the model's grid, one after the other, so that memory is that of the picture.
+// Times without a row stay gaps. Rows behind the end of the model's series are drawn beside the forecast.
+#include "pg/forecast_options.h"
+#include "pg/read_query.h"
+#include "pg/source.h"
+#include "registry/registry.h"
+#include "serving/forecast_call.h"
+#include "serving/plot_call.h"
+#include "serving/score_query_parts.h"
+
+#include <algorithm>
+#include <cmath>
+#include <cstring>
+
+using namespace many;
+using namespace many::serving;
+
+namespace {
+
+enum Argument {
+    kModelSet,
+    kKey,
+    kHorizon,
+    kHistory,
+    kFormat,
+    kWidth,
+    kHeight,
+    kFeatures,
+    kVersion
+};
+
+constexpr int kMostHistory = 100000;
+constexpr int kLeastHistory = 30;
+constexpr double kLevels[] = {0.95, 0.8};
+
+// Rows of one observation, by the option duplicates.
+struct Observation {
+    double sum, largest;
+    int64 n;
+};
+
+// `history` observations up to the end of the model's series, then `horizon` steps.
+struct Window {
+    const core::ForecastModel* model;
+    core::TimeZoneMap zone;
+    int history, horizon;
+    Oid time_type;
+    Observation* observations;
+
+    [[nodiscard]] int size() const { return history + horizon; }
+};
+
+ForecastHandle* call_handle(FunctionCallInfo fcinfo) {
+    if (fcinfo->flinfo->fn_extra == nullptr)
+        fcinfo->flinfo->fn_extra = make_forecast_handle(fcinfo->flinfo->fn_mcxt);
+    return static_cast<ForecastHandle*>(fcinfo->flinfo->fn_extra);
+}
+
+double* gaps(int n) {
+    auto* out = static_cast<double*>(palloc(sizeof(double) * static_cast<Size>(n)));
+    for (int i = 0; i < n; ++i) out[i] = NAN;
+    return out;
+}
+
+// --- Arguments ----------------------------------------------------------------------------------
+
+void check_arguments(FunctionCallInfo fcinfo) {
+    if (PG_ARGISNULL(kModelSet) || PG_ARGISNULL(kKey))
+        ereport(ERROR, (errcode(ERRCODE_NULL_VALUE_NOT_ALLOWED),
+                        errmsg("model_set and key must not be NULL")));
+    if (!PG_ARGISNULL(kHorizon)) check_horizon(PG_GETARG_INT32(kHorizon));
+    if (!PG_ARGISNULL(kHistory) &&
+        (PG_GETARG_INT32(kHistory) < 1 || PG_GETARG_INT32(kHistory) > kMostHistory))
+        ereport(ERROR, (errcode(ERRCODE_INVALID_PARAMETER_VALUE),
+                        errmsg("history must be from 1 to %d, not %d", kMostHistory,
+                               PG_GETARG_INT32(kHistory)),
+                        errhint("It counts the observations before the forecast.")));
+    if (!PG_ARGISNULL(kVersion) && PG_GETARG_INT32(kVersion) < 1)
+        ereport(ERROR, (errcode(ERRCODE_INVALID_PARAMETER_VALUE),
+                        errmsg("version must be at least 1, not %d", PG_GETARG_INT32(kVersion))));
+}
+
+// Four times the forecast, two seasons at least.
+int default_history(const core::ForecastModel* model, int horizon) {
+    int64 n = std::max<int64>(kLeastHistory, 4 * static_cast<int64>(horizon));
+    for (const int season : model->season_lengths)
+        n = std::max<int64>(n, 2 * static_cast<int64>(season));
+    return static_cast<int>(std::min<int64>(n, kMostHistory));
+}
+
+// --- The source ---------------------------------------------------------------------------------
+
+const char* literal(const char* text, Oid type) {
+    return psprintf("%s::%s", quote_literal_cstr(text), qualified_type(type));
+}
+
+// Raises 42804 when the column has not the kind of times that the model's series had.
+Oid checked_time_type(const pg::Source* source, const char* name, core::TimeType expected) {
+    const Oid type =
+        getBaseType(required_column(source, name, "the time column of the models")->atttypid);
+    bool is_time = pg::time_type_of(type) == expected;
+    if (expected == core::TimeType::integer)
+        is_time = type == INT2OID || type == INT4OID || type == INT8OID;
+    if (!is_time)
+        ereport(ERROR, (errcode(ERRCODE_DATATYPE_MISMATCH),
+                        errmsg("time column \"%s\" has type %s, with which the models were not "
+                               "trained",
+                               name, format_type_be(type)),
+                        errhint("Train the set again, or change the column back.")));
+    return type;
+}
+
+void append_key_condition(StringInfo query, const pg::Source* source,
+                          const registry::TrainingRun* run, int i, Jsonb* key) {
+    const char* name = run->partition_by[i];
+    const Form_pg_attribute column = required_column(source, name, "a partition column");
+    const Oid type = getBaseType(type_from_text(run->key_types[i]));
+    JsonbValue space;
+    const JsonbValue* value =
+        getKeyJsonValueFromContainer(&key->root, name, static_cast<int>(strlen(name)), &space);
+    if (value == nullptr || value->type == jbvNull) {
+        appendStringInfo(query, " AND s.%s IS NULL", quote_identifier(name));
+        return;
+    }
+    const char* text = JsonbToCString(nullptr, &key->root, static_cast<int>(VARSIZE(key)));
+    appendStringInfo(query, " AND s.%s %s %s", quote_identifier(name),
+                     equality_operator(name, getBaseType(column->atttypid), type),
+                     registry::key_value_sql(literal(text, JSONBOID), name, type));
+}
+
+// The rows of the window: time, target.
+const char* window_query(Window* window, const registry::TrainingRun* run, Jsonb* key, int64 from) {
+    const pg::Source* source = pg::describe_source(run->source, "the source of the model set");
+    StringInfoData query;
+    initStringInfo(&query);
+    (void)required_column(source, run->target, "the target");
+    window->time_type = checked_time_type(source, run->time_column, window->model->grid.type);
+    const char* time = quote_identifier(run->time_column);
+    appendStringInfo(&query,
+                     "SELECT s.%s, many_models.number_of(s.%s) FROM %s AS s WHERE s.%s "
+                     "OPERATOR(pg_catalog.>=) %s",
+                     time, quote_identifier(run->target), source->from_clause, time,
+                     literal(iso_time(window->model->grid.type, from), window->time_type));
+    for (int i = 0; i < run->n_keys; ++i) append_key_condition(&query, source, run, i, key);
+    return query.data;
+}
+
+void take_row(TupleTableSlot* slot, void* argument) {
+    auto* window = static_cast<Window*>(argument);
+    if (slot->tts_isnull[0] || slot->tts_isnull[1]) return;
+    const double value = DatumGetFloat8(slot->tts_values[1]);
+    int64 index = 0;
+    if (!std::isfinite(value) ||
+        !core::index_of(window->model->grid,
+                        pg::time_number(window->time_type, slot->tts_values[0]), window->zone,
+                        index))
+        return;
+    const int64 first = window->model->n - window->history;
+    if (index < first || index - first >= window->size()) return;
+    Observation* o = &window->observations[index - first];
+    o->sum += value;
+    o->largest = o->n == 0 ? value : std::max(o->largest, value);
+    o->n++;
+}
+
+core::DuplicatePolicy duplicate_policy(const char* options) {
+    JsonbValue space;
+    if (options == nullptr) return core::DuplicatePolicy::error;
+    Jsonb* object = DatumGetJsonbP(DirectFunctionCall1(jsonb_in, CStringGetDatum(options)));
+    const JsonbValue* value = getKeyJsonValueFromContainer(&object->root, "duplicates", 10, &space);
+    const auto is = [value](const char* word) {
+        return value->val.string.len == static_cast<int>(strlen(word)) &&
+               memcmp(value->val.string.val, word, strlen(word)) == 0;
+    };
+    if (value == nullptr || value->type != jbvString) return core::DuplicatePolicy::error;
+    if (is("sum")) return core::DuplicatePolicy::sum;
+    if (is("last")) return core::DuplicatePolicy::last;
+    return core::DuplicatePolicy::mean;
+}
+
+double observed(const Observation& o, core::DuplicatePolicy duplicates) {
+    if (o.n == 0) return NAN;
+    if (duplicates == core::DuplicatePolicy::sum) return o.sum;
+    if (duplicates == core::DuplicatePolicy::last) return o.largest;
+    return o.sum / static_cast<double>(o.n);
+}
+
+// --- The text -----------------------------------------------------------------------------------
+
+// "demand: product 22423, country UK"
+char* plot_title(const registry::TrainingRun* run, Jsonb* key) {
+    StringInfoData title;
+    initStringInfo(&title);
+    appendStringInfoString(&title, run->model_set);
+    for (int i = 0; i < run->n_keys; ++i) {
+        const char* name = run->partition_by[i];
+        JsonbValue space;
+        JsonbValue* value =
+            getKeyJsonValueFromContainer(&key->root, name, static_cast<int>(strlen(name)), &space);
+        appendStringInfo(&title, "%s%s ", i == 0 ? ": " : ", ", name);
+        if (value == nullptr || value->type == jbvNull)
+            appendStringInfoString(&title, "NULL");
+        else if (value->type == jbvString)
+            appendBinaryStringInfo(&title, value->val.string.val, value->val.string.len);
+        else if (value->type == jbvBool)
+            appendStringInfoString(&title, value->val.boolean ? "true" : "false");
+        else if (value->type == jbvNumeric)
+            appendStringInfoString(&title, DatumGetCString(DirectFunctionCall1(
+                                               numeric_out, NumericGetDatum(value->val.numeric))));
+    }
+    return title.data;
+}
+
+// Cuts `tail` off all texts when all end so.
+void cut_common_end(char** texts, int n, const char* tail) {
+    const Size length = strlen(tail);
+    for (int i = 0; i < n; ++i) {
+        const Size have = strlen(texts[i]);
+        if (have <= length || strcmp(texts[i] + have - length, tail) != 0) return;
+    }
+    for (int i = 0; i < n; ++i) texts[i][strlen(texts[i]) - length] = '\0';
+}
+
+// Times by the clock of the model's zone, without what they have in common.
+char** time_labels(const Window* window, const ForecastHandle* handle) {
+    const int n = window->size();
+    auto** labels = static_cast<char**>(palloc(sizeof(char*) * static_cast<Size>(n)));
+    const bool zoned = window->model->grid.type == core::TimeType::timestamptz;
+    for (int i = 0; i < n; ++i) {
+        int64 time = forecast_time(handle, i + 1 - window->history);
+        if (zoned && window->zone.to_local != nullptr)
+            time = window->zone.to_local(window->zone.zone, time);
+        labels[i] = iso_time(zoned ? core::TimeType::timestamp : window->model->grid.type, time);
+    }
+    if (window->model->grid.type == core::TimeType::timestamp || zoned) {
+        cut_common_end(labels, n, ":00");
+        cut_common_end(labels, n, " 00:00");
+    }
+    return labels;
+}
+
+// --- The picture --------------------------------------------------------------------------------
+
+void draw_forecast(Plot* plot, const Window* window, ForecastHandle* handle,
+                   const FutureRows* future) {
+    double* mean = gaps(plot->n);
+    bool has_mean = false;
+    for (const double level : kLevels) {
+        ForecastRows rows = {};
+        double* lower = gaps(plot->n);
+        double* upper = gaps(plot->n);
+        bool has_band = false;
+        const int n = forecast_steps(handle, window->model, window->horizon, level, future, &rows);
+        for (int i = 0; i < n; ++i) {
+            const int at = window->history + i;
+            mean[at] = rows.mean[i];
+            lower[at] = rows.lower[i];
+            upper[at] = rows.upper[i];
+            has_mean = has_mean || std::isfinite(mean[at]);
+            has_band = has_band || std::isfinite(lower[at]);
+        }
+        if (!has_band) continue;
+        plot->levels[plot->n_bands] = level;
+        plot->lower[plot->n_bands] = lower;
+        plot->upper[plot->n_bands] = upper;
+        plot->n_bands++;
+    }
+    if (has_mean) plot->mean = mean;
+}
+
+void draw_actuals(Plot* plot, const Window* window, core::DuplicatePolicy duplicates) {
+    double* actual = gaps(plot->n);
+    for (int i = 0; i < plot->n; ++i) actual[i] = observed(window->observations[i], duplicates);
+    plot->actual = actual;
+}
+
+}  // namespace
+
+extern "C" {
+
+PG_FUNCTION_INFO_V1(many_plot_forecast);
+
+// plot_forecast(model_set, key, horizon, history, format, width, height, features, version)
+Datum many_plot_forecast(PG_FUNCTION_ARGS) {
+    check_arguments(fcinfo);
+    Plot plot = {};
+    plot.format =
+        plot_format(PG_ARGISNULL(kFormat) ? nullptr : text_to_cstring(PG_GETARG_TEXT_PP(kFormat)));
+    plot.width = PG_ARGISNULL(kWidth) ? plot_width(plot.format) : PG_GETARG_INT32(kWidth);
+    plot.height = PG_ARGISNULL(kHeight) ? plot_height(plot.format) : PG_GETARG_INT32(kHeight);
+    const char* name = text_to_cstring(PG_GETARG_TEXT_PP(kModelSet));
+    Jsonb* key = PG_GETARG_JSONB_P(kKey);
+    ForecastHandle* handle = call_handle(fcinfo);
+    CachedModel* entry = find_cached_model(PG_GETARG_TEXT_PP(kModelSet), key,
+                                           PG_ARGISNULL(kVersion) ? 0 : PG_GETARG_INT32(kVersion));
+    if (entry->model_length == 0) PG_RETURN_NULL();
+    if (!core::is_forecast_model(entry->model(), entry->model_length))
+        ereport(ERROR, (errcode(ERRCODE_WRONG_OBJECT_TYPE),
+                        errmsg("model set \"%s\" does not forecast", name),
+                        errhint("Use plot_series, with predictions beside actual values.")));
+    Window window = {};
+    window.model = decode_forecast(handle, entry->model(), entry->model_length);
+    if (window.model->n_features != entry->run->n_features)
+        ereport(ERROR, (errcode(ERRCODE_DATA_CORRUPTED), errmsg("damaged model value")));
+    window.zone = forecast_zone(handle);
+    window.horizon =
+        PG_ARGISNULL(kHorizon) ? forecast_default_horizon(handle) : PG_GETARG_INT32(kHorizon);
+    window.history = static_cast<int>(
+        std::min<int64>(PG_ARGISNULL(kHistory) ? default_history(window.model, window.horizon)
+                                               : PG_GETARG_INT32(kHistory),
+                        window.model->n));
+    plot.n = window.size();
+    window.observations =
+        static_cast<Observation*>(palloc0(sizeof(Observation) * static_cast<Size>(plot.n)));
+    FutureRows future = {};
+    if (window.model->n_features > 0 && !PG_ARGISNULL(kFeatures))
+        features_by_step(entry->run, PG_GETARG_JSONB_P(kFeatures), handle, window.horizon, &future);
+    // The entry is not used from here on: functions of the source may call predict.
+    const int version = entry->run->version;
+    draw_forecast(&plot, &window, handle, &future);
+    plot.labels = time_labels(&window, handle);
+    const MemoryContext outer = CurrentMemoryContext;
+    if (SPI_connect() != SPI_OK_CONNECT) elog(ERROR, "SPI_connect failed");
+    const registry::TrainingRun* run = registry::find_training_run(name, version);
+    const registry::ModelSet* set = registry::find_model_set(name, false);
+    const core::DuplicatePolicy duplicates =
+        duplicate_policy(set == nullptr ? nullptr : set->options);
+    const int64 from = forecast_time(handle, 1 - window.history);
+    (void)pg::run_read_query(window_query(&window, run, key, from), 1, take_row, &window);
+    MemoryContextSwitchTo(outer);
+    draw_actuals(&plot, &window, duplicates);
+    plot.title = plot_utf8(plot_title(run, key));
+    for (int i = 0; i < plot.n; ++i) plot.labels[i] = plot_utf8(plot.labels[i]);
+    SPI_finish();
+    MemoryContextSwitchTo(outer);
+    PG_RETURN_TEXT_P(draw_plot(&plot));
+}
+
+}  // extern "C"
