@@ -303,12 +303,16 @@ class FilterStep {
     // Gain of this step; the covariance becomes that of the next one, without its shock.
     void condition(std::vector<double>& p) {
         const std::size_t r = phi_.size();
-        for (std::size_t i = 0; i < r * r; ++i) p[i] += shock_[i / r] * shock_[i % r];
+        for (std::size_t i = 0; i < r; ++i) {
+            for (std::size_t j = 0; j < r; ++j) p[i * r + j] += shock_[i] * shock_[j];
+        }
         const double f = p[0];
         column_.resize(r);
         for (std::size_t i = 0; i < r; ++i) column_[i] = p[i * r];
         for (std::size_t i = 0; i < r; ++i) gain_[i] = column_[i] / f;
-        for (std::size_t i = 0; i < r * r; ++i) p[i] -= column_[i / r] * gain_[i % r];
+        for (std::size_t i = 0; i < r; ++i) {
+            for (std::size_t j = 0; j < r; ++j) p[i * r + j] -= column_[i] * gain_[j];
+        }
         const auto at_or_0 = [&p, r](std::size_t i, std::size_t j) {
             return i < r && j < r ? p[i * r + j] : 0.0;
         };
@@ -351,6 +355,11 @@ bool update_arima(ArimaFit& fit, std::span<const double> y, std::span<const doub
         eta.push_back(value);
         step.move(w, state, covariance);
         if (!std::isfinite(state[0])) return false;
+    }
+    const auto finite = [](double v) { return std::isfinite(v); };
+    if (!std::all_of(state.begin(), state.end(), finite) ||
+        !std::all_of(covariance.begin(), covariance.end(), finite)) {
+        return false;
     }
     fit.last.assign(eta.end() - static_cast<std::ptrdiff_t>(fit.last.size()), eta.end());
     fit.state = std::move(state);
