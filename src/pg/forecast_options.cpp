@@ -565,9 +565,10 @@ bool set_forecast_option(ForecastOptions* options, const char* key, const JsonbV
     if (strcmp(key, "candidates") == 0) {
         read_candidates(spec, value);
     } else if (strcmp(key, "combine") == 0) {
-        static const char* const words[] = {"median", "mean", "weighted"};
+        static const char* const words[] = {"median", "mean", "weighted", "trimmed"};
         spec->combination = (core::Combination)(
-            1 + choose_word(key, value, words, 3, "\"median\", \"mean\" or \"weighted\""));
+            1 +
+            choose_word(key, value, words, 4, "\"median\", \"mean\", \"weighted\" or \"trimmed\""));
     } else {
         return set_method_option(&spec->method, key, value);
     }
@@ -611,7 +612,8 @@ void finish_forecast_options(ForecastOptions* options, Oid type, int n_features)
     }
     if (spec->method.method == ForecastMethod::ensemble &&
         spec->combination == core::Combination::single)
-        spec->combination = core::Combination::median;
+        spec->combination =
+            spec->n_candidates == 0 ? core::Combination::trimmed : core::Combination::median;
     if (!std::isnan(spec->lower_bound) && !std::isnan(spec->upper_bound) &&
         !(spec->lower_bound < spec->upper_bound))
         ereport(ERROR, (errcode(ERRCODE_INVALID_PARAMETER_VALUE),

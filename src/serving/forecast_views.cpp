@@ -77,7 +77,7 @@ const char* interval_name(core::IntervalMethod method) {
 }
 
 const char* combination_name(core::Combination combination) {
-    static const char* const names[] = {"", "median", "mean", "weighted"};
+    static const char* const names[] = {"", "median", "mean", "weighted", "trimmed"};
     return names[static_cast<int>(combination)];
 }
 

@@ -15,7 +15,9 @@ constexpr double kNothingLeft = 1e-14;  // of the largest value: rounding of the
 constexpr double kLeastPivot = 1e-13;
 constexpr double kHessianStep = 1e-4;
 constexpr int kMaxIterations = 100;
-constexpr double kStartBorder = 2;  // of a free autoregressive parameter: a partial of 0.96
+// Of a free autoregressive parameter.
+constexpr double kStartBorder = 2;  // a partial of 0.96
+constexpr double kBorder = 4;       // a partial of 0.9993
 
 std::size_t at(int i) noexcept {
     return static_cast<std::size_t>(i);
@@ -257,6 +259,13 @@ ArmaEstimate ArimaEstimator::conditional(const ArimaOrder& order, double toleran
     if (found.stopped) estimate.status = ForecastStatus::stopped;
     if (!std::isfinite(found.sum_of_squares)) estimate.status = ForecastStatus::not_converged;
     return estimate;
+}
+
+bool ArimaEstimator::at_border(const ArimaOrder& order, std::span<const double> free) noexcept {
+    const auto beyond = [](double x) { return std::fabs(x) > kBorder; };
+    const auto seasonal = free.begin() + order.p + order.q;
+    return std::any_of(free.begin(), free.begin() + order.p, beyond) ||
+           std::any_of(seasonal, seasonal + order.P, beyond);
 }
 
 std::vector<double> ArimaEstimator::inside(const ArimaOrder& order, std::vector<double> free) {

@@ -41,6 +41,10 @@ class ArimaEstimator final : public ResidualFunction {
 
     // p, q, P, Q of `order`. Conditional sum of squares from white noise.
     ArmaEstimate conditional(const ArimaOrder& order, double tolerance, const StopSignal& stop);
+    // Whether an autoregressive part ended at the border of stationarity, which nothing but the end of
+    // the search keeps it from.
+    [[nodiscard]] static bool at_border(const ArimaOrder& order,
+                                        std::span<const double> free) noexcept;
     // Free parameters off the border of stationarity and invertible: to start a search from.
     static std::vector<double> inside(const ArimaOrder& order, std::vector<double> free);
     // Exact, from the given free parameters.

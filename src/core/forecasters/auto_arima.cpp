@@ -186,6 +186,7 @@ Candidate StepwiseSearch::estimate(const ArimaOrder& order, bool constant, bool 
         std::vector<double> from = candidate.free;
         double least = kInfinity;
         if (rough.status == ForecastStatus::ok) {
+            if (ArimaEstimator::at_border(order, rough.free)) return candidate;
             from = ArimaEstimator::inside(order, rough.free);
             least = e.objective(order, from);
         }

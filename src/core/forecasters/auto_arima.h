@@ -4,7 +4,9 @@
 // Seasonal differences by seasonal strength, others by the KPSS test on what is left (unit_roots.h);
 // then the criterion (AICc) is compared among models of these differences: from four models, and the
 // one without constant, to the neighbours of the best (P, Q, both, p, q, both by one, the constant),
-// as soon as one is better. Models with a root within 1.01 of the unit circle do not count.
+// as soon as one is better. Models with a root within 1.01 of the unit circle do not count, nor do those
+// whose conditional estimate is not stationary: their exact likelihood may be high, their forecasts are
+// worse.
 //
 // Where R differs: with `approximation` the conditional sum of squares ranks the models, as in R, but
 // the exact likelihood of the best few decides, not the rank alone. A candidate's exact search starts

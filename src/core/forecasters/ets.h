@@ -123,6 +123,9 @@ struct EtsOptions {
 // it is used on, so the level and trend at the start are the heuristic ones, and the search is near;
 // more accurate than the maximum of the likelihood (docs/forecasting.md).
 [[nodiscard]] EtsOptions damped_holt_options() noexcept;
+// holt, holt_winters: (A,A,N), (A,A,A), (M,A,M). The search is near, for the same reason; the start is
+// estimated.
+[[nodiscard]] EtsOptions holt_options() noexcept;
 
 // Scratch that fits share; one per thread. Fits leave nothing in it that the next one could see.
 class EtsWorkspace {

@@ -46,7 +46,15 @@ constexpr StartingPoint kStarts[] = {
     {0.95, 0.5, 0.5, 0.88},   {0.02, 0.9, 0.05, 0.97},  {0.1, 0.95, 0.1, 0.95},
     {0.95, 0.95, 0.05, 0.88}, {0.01, 0.5, 0.01, 0.975},
 };
-constexpr StartingPoint kNearStart[] = {{0.5, 0.05, 0.05, 0.978}};
+// Of the near search. Those around them are as good (docs/forecasting.md).
+constexpr StartingPoint kNearPlain[] = {{0.7, 0.05, 0, 1}};
+constexpr StartingPoint kNearDamped[] = {{0.6, 0.02, 0, 0.97}};
+constexpr StartingPoint kNearSeasonal[] = {{0.5, 0.05, 0.05, 0.978}};
+
+std::span<const StartingPoint> near_start(const EtsForm& form) noexcept {
+    if (form.has_season()) return kNearSeasonal;
+    return form.damped() ? kNearDamped : kNearPlain;
+}
 
 // The state in the order of the parameters of ets_kernel.h, and back.
 void pack(const EtsForm& form, const EtsState& state, std::vector<double>& x) {
@@ -157,8 +165,8 @@ FitStatus search(EtsWorkspace::Impl& w, const EtsProblem& problem, const EtsOpti
         int iterations;
     };
     static constexpr Round kRounds[] = {{std::size(kStarts), 3}, {4, 8}, {1, 300}};
-    bool any =
-        options.search == EtsOptions::Search::near && place_starts(w, problem.form, kNearStart);
+    bool any = options.search == EtsOptions::Search::near &&
+               place_starts(w, problem.form, near_start(problem.form));
     if (!any) any = place_starts(w, problem.form, kStarts);  // or the one is not in the region
     // A line or a season that goes below zero is no start of a multiplicative form: flatter ones are.
     for (int i = 0; i < 4 && states_free && !any; ++i) {
@@ -254,6 +262,12 @@ bool considered(const EtsForm& form, int season_length, const EtsOptions& option
 EtsOptions damped_holt_options() noexcept {
     EtsOptions options;
     options.start = EtsOptions::Start::heuristic;
+    options.search = EtsOptions::Search::near;
+    return options;
+}
+
+EtsOptions holt_options() noexcept {
+    EtsOptions options;
     options.search = EtsOptions::Search::near;
     return options;
 }

@@ -423,7 +423,7 @@ void write_model(Writer& w, const ForecastModel& m) {
 // The number of members.
 std::size_t read_model(Reader& r, ForecastModel& m) {
     r.take(m.rung);
-    r.take_enum(m.combination, Combination::weighted);
+    r.take_enum(m.combination, Combination::trimmed);
     r.take_enum(m.intervals, IntervalMethod::conformal);
     const std::size_t members = r.get<std::uint32_t>();
     r.list(m.weights);

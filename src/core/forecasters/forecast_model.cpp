@@ -11,9 +11,16 @@
 
 namespace many::core {
 
+double trimmed_mean(std::span<const double> sorted) {
+    const auto inner = sorted.size() > 2 ? sorted.subspan(1, sorted.size() - 2) : sorted;
+    double mean = 0;  // of parts: a sum may overflow
+    for (const double v : inner) mean += v / static_cast<double>(inner.size());
+    return mean;
+}
+
 double Combiner::operator()(const double* values, std::size_t members, std::size_t stride) {
     if (combination_ == Combination::single || members == 1) return values[0];
-    if (combination_ == Combination::median) {
+    if (combination_ == Combination::median || combination_ == Combination::trimmed) {
         sorted_.clear();
         for (std::size_t k = 0; k < members; ++k) {
             const double v = values[k * stride];
@@ -21,6 +28,7 @@ double Combiner::operator()(const double* values, std::size_t members, std::size
         }
         if (sorted_.empty()) return FitSummary::kNone;
         std::sort(sorted_.begin(), sorted_.end());
+        if (combination_ == Combination::trimmed) return trimmed_mean(sorted_);
         const std::size_t half = sorted_.size() / 2;
         if (sorted_.size() % 2 == 1) return sorted_[half];
         return std::midpoint(sorted_[half - 1], sorted_[half]);

@@ -24,8 +24,10 @@
 
 namespace many::core {
 
-// How the fits of an ensemble become one forecast.
-enum class Combination : std::uint8_t { single, median, mean, weighted };
+// How the fits of an ensemble become one forecast. trimmed: the mean without the least and the largest
+// (of two: their mean), as robust as the median and of less variance (Jose & Winkler 2008, Int. J.
+// Forecasting 24). Part of the model format: never renumber.
+enum class Combination : std::uint8_t { single, median, mean, weighted, trimmed };
 
 // analytic: of the model's variance (NaN where it has none); of an ensemble: the combination of its
 // members' interval ends, of those that have one (the errors of forecasts of one series go together, so that no

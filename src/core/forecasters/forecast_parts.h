@@ -8,7 +8,10 @@
 
 namespace many::core {
 
-// Median, mean or weighted mean of the members' values that are not NaN; NaN when all are. Scratch is
+// The mean without the first and the last of three or more ascending values.
+[[nodiscard]] double trimmed_mean(std::span<const double> sorted);
+
+// Median, mean, weighted or trimmed mean of the members' values that are not NaN; NaN when all are. Scratch is
 // kept between calls.
 class Combiner {
   public:

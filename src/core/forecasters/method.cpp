@@ -65,11 +65,15 @@ ForecastStatus fit_simple_spec(SimpleMethod method, const MethodSpec& spec,
     return fit_simple(method, series.view(), {spec.window}, become<SimpleFit>(out.fit));
 }
 
+// holt, damped_holt and holt_winters by their own rules: not the highest likelihood (ets.h).
 EtsOptions ets_options(const MethodSpec& spec) {
-    const bool damped = spec.method == ForecastMethod::damped_holt;
-    EtsOptions options = damped ? damped_holt_options() : EtsOptions{};
+    EtsOptions options;
+    if (spec.method == ForecastMethod::damped_holt) options = damped_holt_options();
+    if (spec.method == ForecastMethod::holt || spec.method == ForecastMethod::holt_winters) {
+        options = holt_options();
+    }
     options.parameters = {spec.alpha, spec.beta, spec.gamma, spec.phi};
-    if (!damped || spec.start != EtsOptions::Start::optimal) options.start = spec.start;
+    if (spec.start != EtsOptions::Start::optimal) options.start = spec.start;
     options.additive_only = spec.additive_only;
     options.multiplicative_trend = spec.multiplicative_trend;
     return options;

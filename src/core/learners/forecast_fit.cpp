@@ -3,6 +3,7 @@
 #include <cmath>
 #include <numeric>
 
+#include "core/forecasters/forecast_parts.h"
 #include "core/learners/forecast_trainer_impl.h"
 
 namespace many::core {
@@ -67,6 +68,9 @@ double combine(Combination how, std::span<double> values, std::span<const double
             for (const double v : values) sum += v / static_cast<double>(k);
             return sum;
         }
+        case Combination::trimmed:
+            std::sort(values.begin(), values.end());
+            return trimmed_mean(values);
         case Combination::weighted: {
             double sum = 0;
             for (std::size_t i = 0; i < k; ++i) sum += weights[i] * values[i];
@@ -255,8 +259,10 @@ ForecastStatus ForecastTrainer::Impl::fit_combined(int rung, Part part, Forecast
         if (weigh) out.weights.push_back(scores[k].mse);
     }
     if (out.members.empty()) return why;
-    out.combination =
-        spec->combination == Combination::single ? Combination::median : spec->combination;
+    out.combination = spec->combination;
+    if (out.combination == Combination::single) {
+        out.combination = spec->n_candidates == 0 ? Combination::trimmed : Combination::median;
+    }
     // Inverse to the mean squared error; those without any error share the weight among them.
     const bool exact = std::count(out.weights.begin(), out.weights.end(), 0.0) > 0;
     double sum = 0;

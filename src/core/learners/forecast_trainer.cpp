@@ -77,8 +77,11 @@ void default_candidates(ForecastMethod method, ForecastSpec& spec) {
     if (method == auto_forecast) {
         for (const ForecastMethod m : {seasonal_naive, ets, arima, theta}) add(m);
     } else if (method == ensemble) {
-        for (const ForecastMethod m : {ets, arima, dynamic_theta, ces}) add(m);
-        if (spec.combination == Combination::single) spec.combination = Combination::median;
+        for (const ForecastMethod m :
+             {arima, mstl, dynamic_theta, autoregression, seasonal_naive}) {
+            add(m);
+        }
+        if (spec.combination == Combination::single) spec.combination = Combination::trimmed;
     }
 }
 

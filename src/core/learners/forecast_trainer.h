@@ -44,8 +44,9 @@ struct ForecastSpec {
     MethodSpec method;     // auto_forecast, ensemble: of the candidates
     int n_candidates = 0;  // 0: default_candidates, and for auto_forecast tsb where it applies
     MethodSpec candidates[kMaxCandidates];
-    Combination combination = Combination::single;  // ensemble: median, mean or weighted
-    int n_season_lengths = -1;                      // -1: by the step
+    Combination combination =
+        Combination::single;    // ensemble; single: trimmed, of named ones median
+    int n_season_lengths = -1;  // -1: by the step
     int season_lengths[kMaxSeasons] = {};
     GridSpec grid;
     char zone[64] = {};  // of a timestamptz
@@ -65,7 +66,8 @@ struct ForecastSpec {
 // The candidates of auto_forecast and ensemble when the caller names none.
 // auto_forecast: seasonal_naive, ets, arima, theta. With n_candidates = 0 the trainer adds tsb where
 // more than half of the values of the part at hand are 0.
-// ensemble: ets, arima, dynamic_theta, ces (Petropoulos & Svetunkov 2020: the median of four).
+// ensemble: arima, mstl, dynamic_theta, autoregression, seasonal_naive, trimmed: chosen on M3 and M4
+// (docs/forecasting.md).
 void default_candidates(ForecastMethod method, ForecastSpec& spec);
 
 // One forecast of a backtest, for backtest_many_models.

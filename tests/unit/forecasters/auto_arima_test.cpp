@@ -3,6 +3,7 @@
 
 #include <gtest/gtest.h>
 
+#include "core/forecasters/arima_estimator.h"
 #include "unit/forecasters/arima_support.h"
 
 namespace many::test {
@@ -45,6 +46,24 @@ TEST(AutoArima, LongSeriesAreApproximatedUnlessAskedNotTo) {
     EXPECT_FALSE(b.approximated);
     EXPECT_LE(b.fit.summary.aicc, a.fit.summary.aicc + 2);
     EXPECT_GE(a.fit.order.p, 1);
+}
+
+// A conditional estimate that explodes ends at the border of stationarity: such a model does not count.
+TEST(AutoArima, ModelsThatAreNotStationaryDoNotCount) {
+    std::vector<double> y = uniforms(40, 4);
+    for (std::size_t t = 1; t < y.size(); ++t) y[t] += 1.15 * y[t - 1];
+    AutoArimaOptions options;
+    options.d = 0;
+    options.constant = false;
+    options.max_q = 0;
+    EXPECT_EQ(chosen(y, 1, options).fit.order, (core::ArimaOrder{}));
+    options.d = 2;
+    EXPECT_EQ(chosen(y, 1, options).fit.summary.status, ForecastStatus::ok);
+
+    const core::ArimaOrder order{.p = 1, .q = 1, .P = 1, .m = 4};
+    EXPECT_FALSE(core::ArimaEstimator::at_border(order, std::vector<double>{3.9, 9, -3.9}));
+    EXPECT_TRUE(core::ArimaEstimator::at_border(order, std::vector<double>{-4.1, 0, 0}));
+    EXPECT_TRUE(core::ArimaEstimator::at_border(order, std::vector<double>{0, 0, 4.1}));
 }
 
 TEST(AutoArima, OptionsBoundTheSearch) {

@@ -91,6 +91,21 @@ TEST(ForecastModel, members_and_their_interval_ends_are_combined) {
     EXPECT_DOUBLE_EQ(s.mean[0], 2.5);
 }
 
+TEST(ForecastModel, the_trimmed_mean_is_without_the_extremes_of_each_step) {
+    std::vector<MethodFit> members = {level_fit(40, 1), level_fit(1, 16), level_fit(2, 4),
+                                      level_fit(-90, 1), level_fit(6, 1)};
+    Steps s = forecast(model_of(members, Combination::trimmed), 1);
+    EXPECT_DOUBLE_EQ(s.mean[0], (1 + 2 + 6) / 3.0);
+    // Of the lower ends 38.0, -6.8, -1.9, -92.0, 4.0.
+    EXPECT_NEAR(s.lower[0], (1 - 4 * kZ95 + 2 - 2 * kZ95 + 6 - kZ95) / 3, 1e-12);
+    members.resize(2);
+    s = forecast(model_of(members, Combination::trimmed), 1);
+    EXPECT_DOUBLE_EQ(s.mean[0], 20.5);
+    members = {level_fit(1e308, 1), level_fit(1.1e308, 1), level_fit(1.2e308, 1),
+               level_fit(1.3e308, 1), level_fit(1.4e308, 1)};
+    EXPECT_NEAR(forecast(model_of(members, Combination::trimmed), 1).mean[0] / 1e308, 1.2, 1e-12);
+}
+
 TEST(ForecastModel, members_without_interval_or_forecast_are_left_out) {
     std::vector<MethodFit> members = {level_fit(1, 1), level_fit(3, kNaN)};
     Steps s = forecast(model_of(members, Combination::mean), 1);

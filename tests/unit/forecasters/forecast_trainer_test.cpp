@@ -369,6 +369,33 @@ TEST(ForecastTrainer, weights_by_hand) {
     EXPECT_EQ(t.model.weights, (std::vector<double>{0.5, 0.5}));
 }
 
+TEST(ForecastTrainer, an_ensemble_without_names_is_the_trimmed_mean_of_five) {
+    ForecastSpec spec = test::with_season(plain_spec(ForecastMethod::ensemble, 3), 6);
+    const Trained t = train(spec, rows_of(test::seasonal_series(60, 6, 5)));
+    ASSERT_EQ(t.result.status, FitStatus::ok);
+    EXPECT_EQ(t.model.combination, Combination::trimmed);
+    using enum ForecastMethod;
+    const ForecastMethod five[] = {arima, mstl, dynamic_theta, autoregression, seasonal_naive};
+    ASSERT_EQ(t.model.members.size(), std::size(five));
+    std::vector<double> at_first;
+    for (std::size_t k = 0; k < std::size(five); ++k) {
+        EXPECT_EQ(t.model.members[k].method, five[k]);
+        double mean = 0, variance = 0;
+        ASSERT_EQ(forecast_method(t.model.members[k], {}, {{&mean, 1}, {&variance, 1}}),
+                  ForecastStatus::ok);
+        at_first.push_back(mean);
+    }
+    std::sort(at_first.begin(), at_first.end());
+    EXPECT_NEAR(test::forecast(t.model, 3).mean[0], (at_first[1] + at_first[2] + at_first[3]) / 3,
+                1e-9);
+
+    spec.n_candidates = 2;  // named: the median
+    spec.candidates[0].method = naive;
+    spec.candidates[1].method = mean;
+    EXPECT_EQ(train(spec, rows_of(test::seasonal_series(60, 6, 5))).model.combination,
+              Combination::median);
+}
+
 TEST(ForecastTrainer, ensembles_go_on_without_the_members_that_fail) {
     ForecastSpec spec = plain_spec(ForecastMethod::ensemble, 2);
     spec.n_candidates = 3;
