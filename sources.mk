@@ -53,6 +53,7 @@ CORE_SOURCES = \
     src/core/forecasters/mstl_fit.cpp \
     src/core/learners/forecast_append.cpp \
     src/core/learners/forecast_backtest.cpp \
+    src/core/learners/forecast_rival.cpp \
     src/core/learners/forecast_fit.cpp \
     src/core/learners/forecast_messages.cpp \
     src/core/learners/forecast_trainer.cpp \
@@ -102,6 +103,7 @@ MODULE_SOURCES = \
     src/engine/key_image.cpp \
     src/engine/group_table.cpp \
     src/engine/spill_file.cpp src/engine/exchange.cpp \
+    src/engine/forecast_cost.cpp \
     src/engine/levels.cpp \
     src/engine/progress.cpp \
     src/engine/sink.cpp \

@@ -1,10 +1,10 @@
 -- Backtests: every forecast of the past beside what came.
 
 CREATE FUNCTION many_models.source_columns(source text)
-    RETURNS TABLE (name text, type text, collation_name text)
+    RETURNS TABLE (name text, type text, collation_name text, is_builtin boolean)
     AS 'MODULE_PATHNAME', 'many_source_columns' LANGUAGE C VOLATILE STRICT PARALLEL UNSAFE ROWS 20;
 COMMENT ON FUNCTION many_models.source_columns(text) IS
-    'the columns of a source, as the caller sees it, with their types';
+    'the columns of a source, as the caller sees it, with their types, of domains those they are over';
 REVOKE ALL ON FUNCTION many_models.source_columns(text) FROM PUBLIC;
 
 CREATE FUNCTION many_models.backtest_points(
@@ -62,7 +62,6 @@ DECLARE
     columns   text := '';
     list      text := '';
     picks     text := '';
-    clash     text;
     item      record;
 BEGIN
     SELECT coalesce(by_source, s.source), coalesce(keys, s.partition_by), coalesce(at_column, s.time_column)
@@ -78,7 +77,7 @@ BEGIN
                 HINT = 'There is no model set of this name whose definition has it.';
     END IF;
     FOR item IN
-        SELECT w.name, w.is_key, c.type, c.collation_name
+        SELECT w.name, w.is_key, c.type, c.collation_name, c.is_builtin
         FROM (SELECT k.name, true AS is_key, k.n FROM pg_catalog.unnest(keys) WITH ORDINALITY AS k (name, n)
               UNION ALL SELECT at_column, false, 1000) AS w
         LEFT JOIN many_models.source_columns(by_source) AS c ON c.name OPERATOR(pg_catalog.=) w.name
@@ -94,9 +93,14 @@ BEGIN
         columns := pg_catalog.concat(columns, pg_catalog.format('%I %s%s, ', item.name, item.type,
             CASE WHEN item.collation_name IS NULL THEN '' ELSE pg_catalog.concat(' COLLATE ', item.collation_name) END));
         list := pg_catalog.concat(list, pg_catalog.format('%I, ', item.name));
-        picks := pg_catalog.concat(picks, CASE WHEN item.is_key
-            THEN pg_catalog.format('(p.partition_key OPERATOR(pg_catalog.->>) %L)::%s, ', item.name, item.type)
-            ELSE pg_catalog.format('p.forecast_time::%s, ', item.type) END);
+        -- No cast to a type of a user's: it would run his code outside of the source's guard.
+        picks := pg_catalog.concat(picks, CASE WHEN NOT item.is_key THEN pg_catalog.format('p.forecast_time::%s, ', item.type)
+            WHEN item.is_builtin THEN pg_catalog.format('(p.partition_key OPERATOR(pg_catalog.->>) %L)::%s, ', item.name, item.type)
+            ELSE pg_catalog.format('many_models.key_value(p.partition_key, %L, NULL::%s), ', item.name, item.type) END);
+        IF NOT item.is_key AND NOT item.is_builtin THEN
+            RAISE EXCEPTION 'time_column "%" has type %', item.name, item.type
+                USING ERRCODE = '42804', HINT = 'Valid are smallint, integer, bigint, date and timestamps.';
+        END IF;
     END LOOP;
     IF pg_catalog.to_regclass(place) IS NULL THEN
         EXECUTE pg_catalog.format(
@@ -106,6 +110,16 @@ BEGIN
         EXECUTE pg_catalog.format(
             'COMMENT ON TABLE %s IS %L', place,
             pg_catalog.concat('backtests of model set ', model_set, ': forecasts of the past beside what came; fold 1 is the latest'));
+    END IF;
+    -- What others may have put on a table of theirs, triggers and rules, does not run as the caller.
+    EXECUTE pg_catalog.format('LOCK TABLE %s IN ROW EXCLUSIVE MODE', place);
+    SELECT pg_catalog.format('%I.%I', n.nspname, c.relname) INTO place
+    FROM pg_catalog.pg_class AS c JOIN pg_catalog.pg_namespace AS n ON n.oid OPERATOR(pg_catalog.=) c.relnamespace
+    WHERE c.oid OPERATOR(pg_catalog.=) pg_catalog.to_regclass(place) AND c.relkind OPERATOR(pg_catalog.=) 'r'
+        AND c.relowner OPERATOR(pg_catalog.=) (SELECT u.oid FROM pg_catalog.pg_roles AS u WHERE u.rolname OPERATOR(pg_catalog.=) CURRENT_USER);
+    IF place IS NULL THEN
+        RAISE EXCEPTION 'the backtest needs a table of the caller''s own'
+            USING ERRCODE = '42501', HINT = 'Name another table in into_table.';
     END IF;
     EXECUTE pg_catalog.format(
         'INSERT INTO %s (%sfold, horizon_step, actual, prediction, lower, upper, reason, backtested_at) '

@@ -21,6 +21,7 @@ CREATE TABLE many_models.background_store (
     into_table     text,
     id_columns     text[],
     version        integer,
+    horizon        integer,
     level          double precision,
     workers        integer,
     settings       jsonb NOT NULL,
@@ -71,7 +72,7 @@ CREATE POLICY owner_reads ON many_models.background_store FOR SELECT
 REVOKE ALL ON many_models.background_store FROM PUBLIC;
 -- All but the settings, which may hold an application's secrets.
 GRANT SELECT (run_id, model_set, kind, status, run_by, source, partition_by, target, features,
-    algorithm, time_column, options, tags, into_table, id_columns, version, level, workers,
+    algorithm, time_column, options, tags, into_table, id_columns, version, horizon, level, workers,
     requested_at, started_at, finished_at, starts, pid, buckets_done, trained, failed, skipped,
     rows_skipped, processes, sqlstate, message, detail, hint)
     ON many_models.background_store TO PUBLIC;

@@ -93,7 +93,7 @@ void score_in_background(const BackgroundRow* row) {
     char nulls[10] = "         ";
     registry::enter_registry(&rights);
     const int code = SPI_execute_with_args(
-        "SELECT model_set, source, into_table, id_columns, version, NULL::pg_catalog.int4, level, "
+        "SELECT model_set, source, into_table, id_columns, version, horizon, level, "
         "options, workers FROM many_models.background_store WHERE run_id = $1",
         1, types, values, nullptr, false, 1);
     registry::leave_registry(&rights);

@@ -2,6 +2,7 @@
 
 #include "core/numeric/moments.h"
 #include "engine/exchange.h"
+#include "engine/forecast_cost.h"
 #include "engine/group_table.h"
 #include "engine/results.h"
 
@@ -35,7 +36,8 @@ constexpr double kRegistryRow = 120;  // a tuple's other columns, its key and in
 constexpr double kRangeOfBucket = 64;
 constexpr double kAloneBytes = 1024 * 1024;  // exchanged: fitted by the session alone
 
-double fit_group_us(const TrainPlan* plan, double p) {
+double fit_group_us(const TrainPlan* plan, double p, double rows) {
+    if (plan->spec->forecasts) return forecast_fit_us(plan->spec->forecast, rows);
     const auto& learner = plan->learner;
     const double folds = plan->spec->cv_folds;
     const bool is_ols = learner.algorithm == core::Algorithm::linear_regression;
@@ -54,7 +56,8 @@ double fit_group_us(const TrainPlan* plan, double p) {
     return all;
 }
 
-double model_bytes(const TrainPlan* plan, double p) {
+double model_bytes(const TrainPlan* plan, double p, double rows) {
+    if (plan->spec->forecasts) return forecast_model_bytes(plan->spec->forecast, rows);
     const bool is_ols = plan->learner.algorithm == core::Algorithm::linear_regression;
     return kModelHead + 24 * p + (is_ols ? 4 * p * (p + 1) : 16 * p);
 }
@@ -105,17 +108,18 @@ Estimate estimate_run(const TrainPlan* plan, const DataShape* shape, int scan_pr
     }
     if (e.temp_bytes < kAloneBytes) fit_processes = 1;
     e.seconds.scan = rows * (kScanRow + kScanRowTerm * spec->n_features) / 1e6 / scan_processes;
-    e.seconds.fit = trained * fit_group_us(plan, p) / 1e6 / fit_processes;
-    if (by_rows)
+    e.seconds.fit = trained * fit_group_us(plan, p, rows_per_group) / 1e6 / fit_processes;
+    if (by_rows && !spec->forecasts)
         e.seconds.fit += usable * (kRowsFormRow + kRowsFormRowTerm * p) / 1e6 / fit_processes;
     e.seconds.collect = groups * (kCollectGroup + kCollectTerm * p) / 1e6;
 
     e.memory_bytes = std::min(e.memory_bytes, budget);
-    const double results =
-        trained * (model_bytes(plan, p) + sizeof(ResultHeader)) + groups * shape->key_bytes;
+    const double results = trained * (model_bytes(plan, p, rows_per_group) + sizeof(ResultHeader)) +
+                           groups * shape->key_bytes;
     e.temp_bytes += results;
-    e.registry_bytes = trained * (model_bytes(plan, p) + kRegistryRow + shape->key_bytes) +
-                       (groups - trained) * kRegistryRow * 2;
+    e.registry_bytes =
+        trained * (model_bytes(plan, p, rows_per_group) + kRegistryRow + shape->key_bytes) +
+        (groups - trained) * kRegistryRow * 2;
     return e;
 }
 

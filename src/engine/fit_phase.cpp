@@ -188,7 +188,7 @@ void put_result(BucketWork* work, const Group* group, const GroupOutcome* outcom
     if (work->segment->keeps_sums())
         header.sums_bytes = (uint32)(sizeof(StoredSums) + work->sizes.moments);
     header.numbers = (uint8)outcome->n_numbers;
-    header.compared_with = outcome->n_numbers == core::kComparisonNumbers ? incumbent->model_id : 0;
+    header.compared_with = core::has_rival_numbers(outcome->n_numbers) ? incumbent->model_id : 0;
     const Size bytes = result_body_bytes(&header);
     if (bytes > work->body_bytes) {
         if (work->body != nullptr) pfree(work->body);

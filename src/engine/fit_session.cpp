@@ -9,6 +9,7 @@
 
 #include "engine/backtest.h"
 #include "engine/collect.h"
+#include "engine/group_table.h"
 #include "pg/forecast_options.h"
 #include "wall/wall.h"
 
@@ -151,8 +152,11 @@ void settle(FitSession* session, int64 n_rows, GroupFitInput input, GroupOutcome
         outcome->kind = ResultKind::trained;
         outcome->model = result.model.data();
         outcome->model_bytes = (uint32)result.model.size();
+        // A forecaster in production that knows the held-out rows is not compared at all.
+        const bool compared = input.rival != nullptr &&
+                              (!session->spec->forecasts || result.comparison.rival.n_rows > 0);
         outcome->n_numbers =
-            core::comparison_numbers(result.comparison, input.rival != nullptr, outcome->numbers);
+            core::comparison_numbers(result.comparison, compared, outcome->numbers);
         return;
     }
     outcome->kind = result.status == core::FitStatus::too_few_rows ||
@@ -269,8 +273,23 @@ void session_finish_split(FitSession* session, const double* train, const double
     outcome->seconds = seconds;
 }
 
+namespace {
+
+// What the sink writes for a time that is NULL is a time to the core: it knows a NULL as that of numbers.
+void mark_rows_without_time(const RunSpec* spec, double* rows, Size n, Size stride) {
+    const Size at = (Size)spec->n_features + 1;
+    for (Size r = 0; r < n; r++) {
+        int64 time;
+        memcpy(&time, &rows[r * stride + at], sizeof time);
+        if (time == kNoTime) rows[r * stride + at] = core::null_value();
+    }
+}
+
+}  // namespace
+
 void session_fit_rows(FitSession* session, double* rows, Size n, Size stride,
                       const LevelDictionary* levels, GroupFitInput input, GroupOutcome* outcome) {
+    if (session->forecaster != nullptr) mark_rows_without_time(session->spec, rows, n, stride);
     const double seconds = run_step(session, input, 0, [&](const core::StopSignal& stop) {
         if (session->points != nullptr) {
             backtest_rows(session, input, rows, n, stride, stop);
@@ -278,7 +297,7 @@ void session_fit_rows(FitSession* session, double* rows, Size n, Size stride,
         }
         if (session->forecaster != nullptr) {
             session->forecaster->fit_rows(*forecast_spec(session, input), session->zone, rows, n,
-                                          stride, stop, *session->result);
+                                          stride, stop, *session->result, input.rival);
             return session->result->status;
         }
         const auto lookup = [levels](int feature, std::uint64_t key) -> std::string_view {

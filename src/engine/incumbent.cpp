@@ -2,6 +2,8 @@
 
 #include "engine/incumbent.h"
 
+#include "core/forecasters/forecast_model.h"
+
 #include "registry/key_text.h"
 #include "registry/production.h"
 #include "wall/wall.h"
@@ -72,6 +74,7 @@ struct Incumbents {
     int n_keys;
     registry::KeyColumn* columns;
     bool canonical;  // every key column
+    bool forecasts;  // the candidates are forecasters
     Snapshot snapshot;
     MemoryContext context;
     MemoryContext scratch;
@@ -156,7 +159,6 @@ bool append_run_map(const TrainPlan* plan, const registry::TrainingRun* run, Str
 int64 describe_incumbents(const TrainPlan* plan, StringInfo blob) {
     const char* model_set = plan->arguments.model_set;
     if (plan->spec->append_only) return 0;  // no row is kept to be judged on
-    if (plan->spec->forecasts) return 0;    // what is in production knows the held-out rows
     const registry::ProductionState* state = registry::find_production(model_set);
     if (state->n_layers == 0 || plan->spec->holdout.kind == core::HoldoutSpec::Kind::none)
         return state->promotion_id;
@@ -338,6 +340,7 @@ Incumbents* open_incumbents(RunSegment* segment, MemoryContext context) {
         AllocSetContextCreate(context, "many_models production key", ALLOCSET_SMALL_SIZES);
     in->snapshot = GetActiveSnapshot();
     in->n_keys = spec->n_keys;
+    in->forecasts = spec->forecasts;
     in->columns =
         (registry::KeyColumn*)palloc0(sizeof(registry::KeyColumn) * (Size)(in->n_keys + 1));
     in->canonical = true;
@@ -363,6 +366,35 @@ void close_incumbents(Incumbents* in) {
     }
 }
 
+namespace {
+
+// False when the model is damaged, or not of the candidates' kind and features.
+bool open_rival(const Incumbents* in, const RunMap* map, Incumbent* incumbent) {
+    const char* bytes = VARDATA(incumbent->bytes);
+    const Size length = VARSIZE(incumbent->bytes) - VARHDRSZ;
+    core::Rival* rival = &incumbent->rival;
+    int n_features = -1;
+    wall::WallError error;
+    if (core::is_forecast_model(bytes, length) != in->forecasts) return false;
+    if (!wall::across_wall(&error, [&] {
+            if (in->forecasts) {
+                core::ForecastModel model;
+                core::decode_forecast_model(bytes, length, model);
+                rival->forecaster = bytes;
+                rival->forecaster_bytes = length;
+                n_features = model.n_features;
+                return;
+            }
+            rival->view =
+                core::LinearModelView::open(bytes, length, core::LinearModelView::Check::checksum);
+            n_features = rival->view.n_features();
+        }))
+        return false;
+    return n_features == map->n_features;
+}
+
+}  // namespace
+
 Incumbent* find_incumbent(Incumbents* in, KeyCodec* codec, uint64 hash, const char* key) {
     if (!in->canonical && in->known == nullptr) read_keys(in, codec);
     bool is_null;
@@ -379,19 +411,9 @@ Incumbent* find_incumbent(Incumbents* in, KeyCodec* codec, uint64 hash, const ch
     incumbent->bytes =
         (char*)PG_DETOAST_DATUM_COPY(slot_getattr(layer->slot, layer->model, &is_null));
     incumbent->rival.columns = map->same_columns ? nullptr : map->columns();
-    const char* bytes = VARDATA(incumbent->bytes);
-    const Size length = VARSIZE(incumbent->bytes) - VARHDRSZ;
-    wall::WallError error;
-    if (!wall::across_wall(&error,
-                           [&] {
-                               incumbent->rival.view = core::LinearModelView::open(
-                                   bytes, length, core::LinearModelView::Check::checksum);
-                           }) ||
-        incumbent->rival.view.n_features() != map->n_features) {
-        free_incumbent(incumbent);
-        return nullptr;
-    }
-    return incumbent;
+    if (open_rival(in, map, incumbent)) return incumbent;
+    free_incumbent(incumbent);
+    return nullptr;
 }
 
 void free_incumbent(Incumbent* incumbent) {

@@ -73,6 +73,11 @@ void append_bad(StringInfo list, const char* column, Oid type) {
                      list->len > 0 ? " OR " : "", column, column);
 }
 
+// Whether a row without a feature is used nevertheless: in series the last known value goes on.
+bool fills_features(const RunSpec* spec) {
+    return spec->null_policy == core::NullPolicy::impute_mean || spec->forecasts;
+}
+
 // Per row: keys k1.., target t, usable, has_null, bad, levels c1..., and whether each feature is there,
 // p1..., where NULLs are imputed.
 char* row_query(const TrainPlan* plan) {
@@ -96,7 +101,7 @@ char* row_query(const TrainPlan* plan) {
     appendStringInfoString(&query, "SELECT ");
     for (int i = 0; i < a->n_keys; i++)
         appendStringInfo(&query, "s.%s AS k%d, ", quote_identifier(a->partition_by[i]), i + 1);
-    const bool imputes = spec->null_policy == core::NullPolicy::impute_mean;
+    const bool imputes = fills_features(spec);
     int n_levels = 0;
     for (int i = 0; i < spec->n_features; i++) {
         const char* name = quote_identifier(plan->features[i]);
@@ -123,7 +128,7 @@ void append_keys(StringInfo list, int n, const char* prefix) {
 // 1 where a feature to be imputed has no value at all.
 char* missing_expression(const TrainPlan* plan) {
     StringInfoData list;
-    if (plan->spec->null_policy != core::NullPolicy::impute_mean) return pstrdup("0");
+    if (!fills_features(plan->spec) || plan->n_features == 0) return pstrdup("0");
     initStringInfo(&list);
     appendStringInfoString(&list, "CASE WHEN least(");
     for (int i = 1; i <= plan->n_features; i++)
@@ -198,6 +203,11 @@ Fate judge(const Survey* survey, const TupleTableSlot* slot, int first, int64 us
         return Fate::too_large;
     for (int i = 0; i < survey->n_levels; i++)
         if (int_at(slot, first + 7 + i) > spec->max_levels) return Fate::too_many_levels;
+    if (spec->forecasts) {  // a constant series is a series
+        const auto& forecast = override != nullptr ? override->forecast : spec->forecast;
+        const int64 values = forecast.min_rows > 1 ? forecast.min_rows : 1;
+        return usable < values ? Fate::below_min_rows : Fate::trainable;
+    }
     const int64 parameters = (int64)terms + (options.linear.fit_intercept ? 1 : 0);
     const int64 least = options.min_rows >= 0 ? options.min_rows : parameters + 2;
     if (usable < least || usable < 1) return Fate::below_min_rows;
@@ -310,7 +320,7 @@ EarlierRun find_earlier_run(const TrainPlan* plan) {
         JsonbPGetDatum(plan->arguments.options)};
     const int code = SPI_execute_with_args(
         "SELECT r.run_id, r.groups, r.trained, r.rows_read, r.rows_skipped, r.workers, "
-        "pg_catalog.array_length(r.features, 1), "
+        "coalesce(pg_catalog.array_length(r.features, 1), 0), "
         "(r.details OPERATOR(pg_catalog.->>) 'scan_seconds')::pg_catalog.float8, "
         "(r.details OPERATOR(pg_catalog.->>) 'fit_seconds')::pg_catalog.float8, "
         "(r.details OPERATOR(pg_catalog.->>) 'collect_seconds')::pg_catalog.float8 "

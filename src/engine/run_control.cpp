@@ -3,6 +3,7 @@
 
 #include "engine/background.h"
 #include "engine/run_lock.h"
+#include "pg/forecast_options.h"
 #include "pg/session_settings.h"
 #include "pg/settings.h"
 #include "registry/access.h"
@@ -300,44 +301,47 @@ Datum many_start_scoring(PG_FUNCTION_ARGS) {
     engine::require_writes("start_scoring()");
     if (PG_ARGISNULL(0))
         ereport(ERROR, (errcode(ERRCODE_NULL_VALUE_NOT_ALLOWED), errmsg("model_set is NULL")));
-    if (!PG_ARGISNULL(5))
-        ereport(ERROR, (errcode(ERRCODE_FEATURE_NOT_SUPPORTED),
-                        errmsg("horizon applies to forecasters only"),
-                        errhint("Leave it NULL: the source's rows are scored.")));
     engine::connect_spi();
     const registry::TrainingRun* trained = registry::find_training_run(
         text_to_cstring(PG_GETARG_TEXT_PP(0)), PG_ARGISNULL(4) ? 0 : PG_GETARG_INT32(4));
     registry::require_privilege(trained->model_set, registry::Privilege::score);
+    const bool forecasts = many::pg::is_forecaster(trained->algorithm);
+    if (!forecasts && !PG_ARGISNULL(5))
+        ereport(ERROR, (errcode(ERRCODE_INVALID_PARAMETER_VALUE),
+                        errmsg("horizon applies to forecasters only, not to algorithm \"%s\"",
+                               trained->algorithm),
+                        errhint("Leave it NULL: the source's rows are scored.")));
     const int64 run_id = registry::new_run_id();
-    Oid types[11] = {TEXTOID,  TEXTOID, TEXTOID, TEXTARRAYOID, INT4OID, FLOAT8OID,
-                     JSONBOID, INT4OID, INT8OID, OIDOID,       JSONBOID};
-    const int given[8] = {0, 1, 2, 3, 4, 6, 7, 8};
-    Datum values[11];
-    char nulls[12] = "           ";
-    for (int i = 0; i < 8; i++) {
-        if (PG_ARGISNULL(given[i])) nulls[i] = 'n';
-        values[i] = PG_ARGISNULL(given[i]) ? (Datum)0 : PG_GETARG_DATUM(given[i]);
+    Oid types[12] = {TEXTOID,   TEXTOID,  TEXTOID, TEXTARRAYOID, INT4OID, INT4OID,
+                     FLOAT8OID, JSONBOID, INT4OID, INT8OID,      OIDOID,  JSONBOID};
+    Datum values[12];
+    char nulls[13] = "            ";
+    for (int i = 0; i < 9; i++) {
+        if (PG_ARGISNULL(i)) nulls[i] = 'n';
+        values[i] = PG_ARGISNULL(i) ? (Datum)0 : PG_GETARG_DATUM(i);
     }
     if (PG_ARGISNULL(8)) {
-        nulls[7] = ' ';
-        values[7] = Int32GetDatum(many_max_workers);
+        nulls[8] = ' ';
+        values[8] = Int32GetDatum(many_max_workers);
     }
-    if (PG_ARGISNULL(1)) {
+    // Forecasters without features read no source.
+    if (PG_ARGISNULL(1) && (!forecasts || trained->n_features > 0)) {
         nulls[1] = ' ';
         values[1] = CStringGetTextDatum(trained->source);
     }
-    many::pg::Source* source = many::pg::describe_source(TextDatumGetCString(values[1]), "source");
-    engine::refuse_temporary_tables(source);
-    values[8] = Int64GetDatum(run_id);
-    values[9] = ObjectIdGetDatum(GetUserId());
-    values[10] = many::pg::session_settings();
+    if (nulls[1] == ' ')
+        engine::refuse_temporary_tables(
+            many::pg::describe_source(TextDatumGetCString(values[1]), "source"));
+    values[9] = Int64GetDatum(run_id);
+    values[10] = ObjectIdGetDatum(GetUserId());
+    values[11] = many::pg::session_settings();
     registry::RegistryRights rights;
     registry::enter_registry(&rights);
     const int code = SPI_execute_with_args(
         "INSERT INTO many_models.background_store (model_set, source, into_table, id_columns, "
-        "version, level, options, workers, run_id, run_by, settings, kind, status) "
-        "VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, 'score', 'queued')",
-        11, types, values, nulls, false, 0);
+        "version, horizon, level, options, workers, run_id, run_by, settings, kind, status) "
+        "VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, 'score', 'queued')",
+        12, types, values, nulls, false, 0);
     registry::leave_registry(&rights);
     if (code != SPI_OK_INSERT) elog(ERROR, "could not write the registry: %d", code);
     (void)engine::launch_new(run_id);

@@ -29,6 +29,7 @@ constexpr ViewColumn kColumns[] = {
     {"holdout_smape", "many_models.model_metric(m.model, 'holdout', 'smape')"},
     {"holdout_r2", "many_models.model_metric(m.model, 'holdout', 'r2')"},
     {"holdout_bias", "many_models.model_metric(m.model, 'holdout', 'bias')"},
+    {"holdout_mase", "many_models.model_metric(m.model, 'holdout', 'mase')"},
     {"cv_rmse", "many_models.model_metric(m.model, 'cv', 'rmse')"},
     {"cv_r2", "many_models.model_metric(m.model, 'cv', 'r2')"},
     {"sigma", "many_models.model_statistic(m.model, 'sigma')"},

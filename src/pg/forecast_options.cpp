@@ -483,9 +483,10 @@ int64 to_absolute(const void* zone, int64 local) {
     struct pg_tm tm;
     fsec_t fraction;
     Timestamp absolute;
-    if (timestamp2tm(local, nullptr, &tm, &fraction, nullptr, nullptr) != 0) return local;
+    const int64 beyond = local < 0 ? PG_INT64_MIN : PG_INT64_MAX;  // the range of the type
+    if (timestamp2tm(local, nullptr, &tm, &fraction, nullptr, nullptr) != 0) return beyond;
     int offset = DetermineTimeZoneOffset(&tm, (pg_tz*)zone);
-    if (tm2timestamp(&tm, fraction, &offset, &absolute) != 0) return local;
+    if (tm2timestamp(&tm, fraction, &offset, &absolute) != 0) return beyond;
     return absolute;
 }
 
@@ -641,6 +642,19 @@ Datum time_datum(Oid type, int64 time) {
             return DateADTGetDatum((DateADT)time);
         default:
             return Int64GetDatum(time);
+    }
+}
+
+bool time_fits(Oid type, int64 time) {
+    switch (type) {
+        case INT2OID:
+            return time >= PG_INT16_MIN && time <= PG_INT16_MAX;
+        case INT4OID:
+            return time >= PG_INT32_MIN && time <= PG_INT32_MAX;
+        case INT8OID:
+            return time != PG_INT64_MIN && time != PG_INT64_MAX;  // time_at: beyond the range
+        default:
+            return true;
     }
 }
 

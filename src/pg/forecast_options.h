@@ -45,5 +45,7 @@ core::TimeType time_type_of(Oid type);
 // The time of a time column as the core has it (see time_grid.h), as a datum of its type, and back.
 Datum time_datum(Oid type, int64 time);
 int64 time_number(Oid type, Datum value);
+// Whether the type has the time: whole numbers may count on beyond the last of theirs.
+bool time_fits(Oid type, int64 time);
 
 }  // namespace many::pg

@@ -224,7 +224,8 @@ extern "C" {
 
 PG_FUNCTION_INFO_V1(many_source_columns);
 
-// source_columns(source) -> (name, type, collation): what the source returns, before a row is read.
+// source_columns(source) -> (name, type, collation, is_builtin): what the source returns, before a row is
+// read. Domains as what they are over: a cast to one runs its checks.
 Datum many_source_columns(PG_FUNCTION_ARGS) {
     InitMaterializedSRF(fcinfo, 0);
     auto* result = (ReturnSetInfo*)fcinfo->resultinfo;
@@ -234,12 +235,14 @@ Datum many_source_columns(PG_FUNCTION_ARGS) {
     for (int i = 0; i < source->columns->natts; i++) {
         Form_pg_attribute attribute = TupleDescAttr(source->columns, i);
         if (attribute->attisdropped) continue;
-        Datum values[3] = {CStringGetTextDatum(NameStr(attribute->attname)),
-                           CStringGetTextDatum(format_type_extended(
-                               attribute->atttypid, attribute->atttypmod,
-                               FORMAT_TYPE_TYPEMOD_GIVEN | FORMAT_TYPE_FORCE_QUALIFY)),
-                           (Datum)0};
-        bool nulls[3] = {false, false, true};
+        int32 typmod = attribute->atttypmod;
+        const Oid type = getBaseTypeAndTypmod(attribute->atttypid, &typmod);
+        Datum values[4] = {
+            CStringGetTextDatum(NameStr(attribute->attname)),
+            CStringGetTextDatum(format_type_extended(
+                type, typmod, FORMAT_TYPE_TYPEMOD_GIVEN | FORMAT_TYPE_FORCE_QUALIFY)),
+            (Datum)0, BoolGetDatum(type < FirstNormalObjectId)};
+        bool nulls[4] = {false, false, true, false};
         HeapTuple tuple = SearchSysCache1(COLLOID, ObjectIdGetDatum(attribute->attcollation));
         if (HeapTupleIsValid(tuple)) {
             auto* form = (Form_pg_collation)GETSTRUCT(tuple);

@@ -5,6 +5,7 @@
 #include <cmath>
 
 #include "core/codec/linear_model.h"
+#include "pg/forecast_options.h"
 #include "pg/read_query.h"
 #include "pg/settings.h"
 #include "wall/wall.h"
@@ -135,11 +136,12 @@ struct Row {
 };
 
 // What a model says of its holdout; false when it is damaged.
-bool read_holdout(Datum model, core::SplitMetrics* metrics) {
+bool read_holdout(Datum model, core::SplitMetrics* metrics, double* mase) {
     const auto* bytes = (const struct varlena*)PG_DETOAST_DATUM_PACKED(model);
     const char* data = VARDATA_ANY(bytes);
     const Size length = VARSIZE_ANY_EXHDR(bytes);
     wall::WallError error;
+    *mase = NAN;
     return wall::across_wall(&error, [&] {
         if (core::is_forecast_model(data, length)) {
             core::ForecastModel forecaster;
@@ -147,6 +149,7 @@ bool read_holdout(Datum model, core::SplitMetrics* metrics) {
             const core::StepMetrics& m =
                 forecaster.total[static_cast<int>(core::ForecastSplit::holdout)];
             *metrics = {m.n, m.rmse, m.mae, m.mape, m.smape, m.r2, m.bias};
+            *mase = m.mase;
             return;
         }
         *metrics = core::LinearModelView::open(data, length, core::LinearModelView::Check::checksum)
@@ -180,16 +183,21 @@ char read_comparison(const Row& row, RuleInput* input) {
     const Column numbers = rescan ? kRescanComparison : kComparison;
     core::Comparison comparison;
     core::SplitMetrics holdout;
-    if (rescan && read_holdout(row.values[kRescanModel], &holdout))
+    double mase;
+    if (rescan && read_holdout(row.values[kRescanModel], &holdout, &mase)) {
         input->candidate.metrics = holdout;
+        input->candidate.mase = mase;
+    }
     if (row.nulls[numbers] ||
         !read_numbers(row.values[numbers], input->candidate.metrics.n_rows, &comparison))
         return 'n';
     input->baseline.present = input->baseline.has_metrics = true;
     input->baseline.metrics = comparison.baseline;
+    input->baseline.mase = comparison.baseline_mase;
     if (production == 0 || (!rescan && row.id(kComparedWith) != production)) return 'n';
     input->production.has_metrics = true;
     input->production.metrics = comparison.rival;
+    input->production.mase = comparison.rival_mase;
     input->differences = comparison.paired;
     return rescan ? 'r' : 't';
 }
@@ -210,6 +218,9 @@ const char* why_not_compared(const DecisionReceiver* receiver, const Row& row) {
     if (row.nulls[kComparison]) return "nothing was held out";
     const RunFacts* facts = find_facts(receiver->contest, row.id(kProductionRun));
     if (facts != nullptr && facts->missing != nullptr) return facts->missing;
+    if (pg::is_forecaster(receiver->contest->candidate.run->algorithm))
+        return "its series does not end before the rows held out, or its forecasts do not fall on "
+               "them";
     return "it could not be judged on the rows held out";
 }
 
@@ -225,7 +236,7 @@ char judge(DecisionReceiver* receiver, const Row& row, char* compared, char** re
     }
     RuleInput input = {};
     const RunFacts& candidate = receiver->contest->candidate;
-    if (!read_holdout(row.values[kModel], &input.candidate.metrics)) {
+    if (!read_holdout(row.values[kModel], &input.candidate.metrics, &input.candidate.mase)) {
         *reason = pstrdup("the model is damaged");
         return 'r';
     }

@@ -102,7 +102,7 @@ bool rule_describes_production(const Rule* rule) {
 
 bool rule_compares(const Rule* rule) {
     if (rule->uses[whole_column(kProduction)] || rule->uses[kDifferencesColumn]) return true;
-    for (int field = kNRows; field <= kBias; field++)
+    for (int field = kNRows; field <= kMase; field++)
         if (rule->uses[field_column(kProduction, field)]) return true;
     return false;
 }
@@ -117,8 +117,8 @@ NullableDatum number(double value) {
 
 NullableDatum field_value(const Quality* quality, int field) {
     const core::SplitMetrics& m = quality->metrics;
-    if (!quality->present || (field <= kBias && !quality->has_metrics) ||
-        (field > kBias && !quality->is_model))
+    if (!quality->present || (field <= kMase && !quality->has_metrics) ||
+        (field > kMase && !quality->is_model))
         return {0, true};
     switch (field) {
         case kNRows:
@@ -135,6 +135,8 @@ NullableDatum field_value(const Quality* quality, int field) {
             return number(m.r2);
         case kBias:
             return number(m.bias);
+        case kMase:
+            return number(quality->mase);
         case kModelId:
             return {Int64GetDatum(quality->model_id), false};
         case kVersion:
@@ -268,7 +270,7 @@ bool names_production_metric(const Condition* condition) {
     for (int i = 0; i < condition->n_columns; i++) {
         const int column = condition->columns[i];
         if (column == kDifferencesColumn ||
-            (column >= field_column(1, kNRows) && column <= field_column(1, kBias)))
+            (column >= field_column(1, kNRows) && column <= field_column(1, kMase)))
             return true;
     }
     return false;

@@ -20,6 +20,7 @@ struct Quality {
     bool present;      // false: the whole is NULL
     bool has_metrics;  // false: n_rows and metrics are NULL
     core::SplitMetrics metrics;
+    double mase;    // of forecasters; NaN otherwise
     bool is_model;  // has what follows
     int64 model_id;
     int32 version;

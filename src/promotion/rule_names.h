@@ -16,6 +16,7 @@ enum Field {
     kSmape,
     kR2,
     kBias,
+    kMase,
     kModelId,
     kVersion,
     kTrainedAt,
@@ -23,12 +24,12 @@ enum Field {
     kFields
 };
 // As the attributes of the type many_models.model_quality.
-constexpr const char* kFieldNames[kFields] = {"n_rows",  "rmse",       "mae",         "mape",
-                                              "smape",   "r2",         "bias",        "model_id",
-                                              "version", "trained_at", "trained_rows"};
-constexpr Oid kFieldTypes[kFields] = {INT8OID,   FLOAT8OID,      FLOAT8OID, FLOAT8OID,
-                                      FLOAT8OID, FLOAT8OID,      FLOAT8OID, INT8OID,
-                                      INT4OID,   TIMESTAMPTZOID, INT8OID};
+constexpr const char* kFieldNames[kFields] = {"n_rows",   "rmse",    "mae",        "mape",
+                                              "smape",    "r2",      "bias",       "mase",
+                                              "model_id", "version", "trained_at", "trained_rows"};
+constexpr Oid kFieldTypes[kFields] = {INT8OID,   FLOAT8OID, FLOAT8OID,      FLOAT8OID,
+                                      FLOAT8OID, FLOAT8OID, FLOAT8OID,      FLOAT8OID,
+                                      INT8OID,   INT4OID,   TIMESTAMPTZOID, INT8OID};
 
 // Attribute numbers (1-based): each side's fields, then the side as a whole.
 constexpr int kSideColumns = kFields + 1;

@@ -21,7 +21,7 @@ namespace {
 
 const char* const kValidNames =
     "A rule may use candidate, production and baseline, each with n_rows, rmse, mae, mape, smape, "
-    "r2, bias, model_id, version, trained_at and trained_rows, and key, the partition key as "
+    "r2, bias, mase, model_id, version, trained_at and trained_rows, and key, the partition key as "
     "jsonb.";
 
 [[noreturn]] void refuse(int sqlstate, const char* what, const char* hint) {

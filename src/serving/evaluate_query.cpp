@@ -4,6 +4,7 @@
 #include "serving/evaluate_query.h"
 
 #include "pg/feature_reader.h"
+#include "pg/forecast_options.h"
 #include "serving/score_table.h"
 
 namespace many::serving {
@@ -64,14 +65,17 @@ void check_predictions(const EvaluateSpec* spec) {
     }
 }
 
-// What the predictions have besides keys and results was carried along to know the rows by.
+// What the predictions have besides keys and results was carried along to know the rows by. Of
+// forecasts the time alone: the step ahead is no column of the actuals.
 void find_ids(EvaluateSpec* spec) {
+    const bool forecasts = pg::is_forecaster(spec->run->algorithm);
     TupleDesc columns = spec->predictions->columns;
     spec->ids = static_cast<char**>(palloc0(sizeof(char*) * static_cast<Size>(columns->natts + 1)));
     for (int i = 0; i < columns->natts; ++i) {
         Form_pg_attribute attribute = TupleDescAttr(columns, i);
         char* name = NameStr(attribute->attname);
         if (attribute->attisdropped || is_result_column(name) ||
+            (forecasts && strcmp(name, "horizon_step") == 0) ||
             listed(spec->run->partition_by, spec->run->n_keys, name))
             continue;
         spec->ids[spec->n_ids++] = pstrdup(name);

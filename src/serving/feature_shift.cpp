@@ -9,6 +9,7 @@
 #include "core/selection/stability.h"
 #include "pg/server.h"
 #include "pg/source.h"
+#include "serving/forecast_value.h"
 #include "serving/model_value.h"
 #include "serving/term_name.h"
 #include "wall/wall.h"
@@ -158,6 +159,35 @@ double* read_numbers(ArrayType* array, int expected) {
     return numbers;
 }
 
+// What a model's errors are compared with: of the holdout, else of cross-validation, else of the fit.
+struct Reference {
+    const char* name;
+    double rmse;
+    double n_rows;
+};
+
+// Both return the least error that is a measure for others: one of more than rounding.
+double model_references(const core::LinearModelView& view, Reference* references) {
+    const core::SplitMetrics holdout = view.holdout();
+    const core::SplitMetrics cv = view.cv();
+    references[0] = {"holdout", holdout.rmse, holdout.n_rows};
+    references[1] = {"cv", cv.rmse, cv.n_rows};
+    references[2] = {"fit", view.sigma(), view.df_residual()};
+    return 1e-9 * std::sqrt(view.tss() / view.n_rows());
+}
+
+double forecast_references(const ModelBytes& bytes, Reference* references) {
+    static const char* const names[] = {"holdout", "cv", "fit"};
+    static const core::ForecastSplit splits[] = {
+        core::ForecastSplit::holdout, core::ForecastSplit::cv, core::ForecastSplit::train};
+    double mase = NAN;
+    for (int i = 0; i < 3; ++i) {
+        const core::SplitMetrics m = forecast_metrics(bytes, splits[i], &mase);
+        references[i] = {names[i], m.rmse, m.n_rows};
+    }
+    return 1e-9 * forecast_spread(bytes);
+}
+
 }  // namespace
 
 extern "C" {
@@ -173,7 +203,8 @@ Datum many_model_moments(PG_FUNCTION_ARGS) {
     auto* result = reinterpret_cast<ReturnSetInfo*>(fcinfo->resultinfo);
     ModelBytes bytes;
     core::LinearModelView view;
-    if (PG_ARGISNULL(0) || !open_model_value(PG_GETARG_DATUM(0), &bytes, &view)) return Datum(0);
+    if (PG_ARGISNULL(0) || open_any_model(PG_GETARG_DATUM(0), &bytes, &view) != ModelKind::linear)
+        return Datum(0);
     char** names =
         PG_ARGISNULL(1) ? nullptr : feature_names(PG_GETARG_ARRAYTYPE_P(1), view.n_features());
     const TermMoments moments = read_moments(view);
@@ -200,20 +231,14 @@ Datum many_model_reference(PG_FUNCTION_ARGS) {
     bool nulls[3] = {true, true, true};
     ModelBytes bytes;
     core::LinearModelView view;
-    if (!PG_ARGISNULL(0) && open_model_value(PG_GETARG_DATUM(0), &bytes, &view)) {
-        const core::SplitMetrics holdout = view.holdout();
-        const core::SplitMetrics cv = view.cv();
-        const struct {
-            const char* name;
-            double rmse;
-            double n_rows;
-        } references[] = {{"holdout", holdout.rmse, holdout.n_rows},
-                          {"cv", cv.rmse, cv.n_rows},
-                          {"fit", view.sigma(), view.df_residual()}};
-        for (const auto& reference : references) {
+    Reference references[3];
+    const ModelKind kind =
+        PG_ARGISNULL(0) ? ModelKind::error : open_any_model(PG_GETARG_DATUM(0), &bytes, &view);
+    if (kind != ModelKind::error) {
+        const double least = kind == ModelKind::forecast ? forecast_references(bytes, references)
+                                                         : model_references(view, references);
+        for (const Reference& reference : references) {
             if (!(reference.n_rows > 0) || !std::isfinite(reference.rmse)) continue;
-            // An error of nothing but rounding is no measure for others.
-            const double least = 1e-9 * std::sqrt(view.tss() / view.n_rows());
             values[0] = CStringGetTextDatum(reference.name);
             values[1] = Float8GetDatum(std::fmax(reference.rmse, least));
             values[2] = Int64GetDatum(static_cast<int64>(reference.n_rows));
@@ -229,7 +254,9 @@ Datum many_model_checksum(PG_FUNCTION_ARGS) {
     const auto* head = PG_DETOAST_DATUM_SLICE(PG_GETARG_DATUM(0), 0, 16);
     const char* bytes = VARDATA_ANY(head);
     uint32 checksum = 0;
-    if (VARSIZE_ANY_EXHDR(head) < 16 || memcmp(bytes, "MMLM", 4) != 0) PG_RETURN_NULL();
+    if (VARSIZE_ANY_EXHDR(head) < 16 ||
+        (memcmp(bytes, "MMLM", 4) != 0 && memcmp(bytes, "MMFM", 4) != 0))
+        PG_RETURN_NULL();
     memcpy(&checksum, bytes + 12, sizeof checksum);
     PG_RETURN_INT64(static_cast<int64>(checksum));
 }
@@ -245,7 +272,7 @@ Datum many_feature_shift(PG_FUNCTION_ARGS) {
     ModelBytes bytes;
     core::LinearModelView view;
     if (!PG_ARGISNULL(0) && !PG_ARGISNULL(1) && !PG_ARGISNULL(2) && !PG_ARGISNULL(3) &&
-        open_model_value(PG_GETARG_DATUM(0), &bytes, &view)) {
+        open_any_model(PG_GETARG_DATUM(0), &bytes, &view) == ModelKind::linear) {
         const int n = view.n_features();
         char** names = feature_names(PG_GETARG_ARRAYTYPE_P(1), n);
         int n_left_out = 0;

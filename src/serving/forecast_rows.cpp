@@ -28,6 +28,41 @@ ForecastHandle* call_handle(FunctionCallInfo fcinfo) {
     return static_cast<ForecastHandle*>(fcinfo->flinfo->fn_extra);
 }
 
+// Of the column that the caller's argument gives its type to.
+Oid time_argument_type(const ReturnSetInfo* result) {
+    const Oid type = TupleDescAttr(result->setDesc, 0)->atttypid;
+    switch (type) {
+        case INT2OID:
+        case INT4OID:
+        case INT8OID:
+        case DATEOID:
+        case TIMESTAMPOID:
+        case TIMESTAMPTZOID:
+            return type;
+        default:
+            ereport(ERROR, (errcode(ERRCODE_DATATYPE_MISMATCH),
+                            errmsg("%s is not the type of a time column", format_type_be(type)),
+                            errhint("Valid are smallint, integer, bigint, date and timestamps.")));
+    }
+    pg_unreachable();
+}
+
+void require_time_type(const core::ForecastModel* model, Oid type) {
+    if (pg::time_type_of(type) != model->grid.type)
+        ereport(ERROR, (errcode(ERRCODE_DATATYPE_MISMATCH),
+                        errmsg("the model's times are no values of type %s", format_type_be(type)),
+                        errhint("Give a NULL of the time column's type.")));
+}
+
+const core::ForecastModel* forecaster_argument(ForecastHandle* handle, Datum value) {
+    ModelBytes bytes;
+    core::LinearModelView view;
+    if (open_any_model(value, &bytes, &view) != ModelKind::forecast)
+        ereport(ERROR, (errcode(ERRCODE_WRONG_OBJECT_TYPE), errmsg("the model is no forecaster"),
+                        errhint("Use predict.")));
+    return decode_forecast(handle, bytes.data, bytes.length);
+}
+
 Datum packed_score(const PackedScore* packed) {
     auto* value = static_cast<struct varlena*>(palloc(VARHDRSZ + PackedScore::kBytes));
     SET_VARSIZE(value, VARHDRSZ + PackedScore::kBytes);
@@ -145,12 +180,12 @@ PG_FUNCTION_INFO_V1(many_forecast_scores);
 PG_FUNCTION_INFO_V1(many_model_forecast);
 
 // forecast_scores(model_id, version, model, horizon, level, time, future_times, future)
-// -> (time, horizon_step, score)
+// -> (time, horizon_step, score). Anyone may call it with anything.
 Datum many_forecast_scores(PG_FUNCTION_ARGS) {
     ForecastHandle* handle = call_handle(fcinfo);
     InitMaterializedSRF(fcinfo, MAT_SRF_USE_EXPECTED_DESC);
     auto* result = reinterpret_cast<ReturnSetInfo*>(fcinfo->resultinfo);
-    const Oid type = TupleDescAttr(result->setDesc, 0)->atttypid;
+    const Oid type = time_argument_type(result);
     Datum values[3] = {};
     bool nulls[3] = {};
     PackedScore packed;
@@ -162,10 +197,14 @@ Datum many_forecast_scores(PG_FUNCTION_ARGS) {
         tuplestore_putvalues(result->setResult, result->setDesc, values, nulls);
         return Datum(0);
     }
-    const auto* bytes = PG_DETOAST_DATUM_PACKED(PG_GETARG_DATUM(2));
-    const core::ForecastModel* model =
-        decode_forecast(handle, VARDATA_ANY(bytes), VARSIZE_ANY_EXHDR(bytes));
+    if (PG_ARGISNULL(0) || PG_ARGISNULL(1) || PG_ARGISNULL(4))
+        ereport(ERROR, (errcode(ERRCODE_NULL_VALUE_NOT_ALLOWED),
+                        errmsg("model_id, version and level must not be NULL")));
+    const core::ForecastModel* model = forecaster_argument(handle, PG_GETARG_DATUM(2));
+    require_time_type(model, type);
     const int horizon = PG_ARGISNULL(3) ? forecast_default_horizon(handle) : PG_GETARG_INT32(3);
+    check_horizon(horizon);
+    check_interval_level(PG_GETARG_FLOAT8(4));
     FutureRows future = {};
     ForecastRows rows = {};
     if (!PG_ARGISNULL(6) && !PG_ARGISNULL(7) && model->n_features > 0)
@@ -180,7 +219,9 @@ Datum many_forecast_scores(PG_FUNCTION_ARGS) {
             packed.score = core::Score{};
             packed.score.code = core::ScoreCode::no_future;
         }
-        values[0] = pg::time_datum(type, i < n ? rows.times[i] : forecast_time(handle, i + 1));
+        const int64 time = i < n ? rows.times[i] : forecast_time(handle, i + 1);
+        values[0] = pg::time_datum(type, time);
+        nulls[0] = !pg::time_fits(type, time);
         values[1] = Int32GetDatum(i + 1);
         values[2] = packed_score(&packed);
         tuplestore_putvalues(result->setResult, result->setDesc, values, nulls);
@@ -194,17 +235,9 @@ Datum many_model_forecast(PG_FUNCTION_ARGS) {
     InitMaterializedSRF(fcinfo, MAT_SRF_USE_EXPECTED_DESC);
     auto* result = reinterpret_cast<ReturnSetInfo*>(fcinfo->resultinfo);
     if (PG_ARGISNULL(0) || PG_ARGISNULL(2)) return Datum(0);
-    const Oid type = TupleDescAttr(result->setDesc, 0)->atttypid;
-    ModelBytes bytes;
-    core::LinearModelView view;
-    if (open_any_model(PG_GETARG_DATUM(0), &bytes, &view) != ModelKind::forecast)
-        ereport(ERROR, (errcode(ERRCODE_WRONG_OBJECT_TYPE), errmsg("the model is no forecaster"),
-                        errhint("Use predict.")));
-    const core::ForecastModel* model = decode_forecast(handle, bytes.data, bytes.length);
-    if (pg::time_type_of(type) != model->grid.type)
-        ereport(ERROR, (errcode(ERRCODE_DATATYPE_MISMATCH),
-                        errmsg("the model's times are no values of type %s", format_type_be(type)),
-                        errhint("Give a NULL of the time column's type as the last argument.")));
+    const Oid type = time_argument_type(result);
+    const core::ForecastModel* model = forecaster_argument(handle, PG_GETARG_DATUM(0));
+    require_time_type(model, type);
     const int horizon = PG_ARGISNULL(1) ? forecast_default_horizon(handle) : PG_GETARG_INT32(1);
     const double level = PG_GETARG_FLOAT8(2);
     check_horizon(horizon);
@@ -221,7 +254,7 @@ Datum many_model_forecast(PG_FUNCTION_ARGS) {
         const bool usable = is_usable(score.code);
         const double numbers[] = {score.prediction, score.lower, score.upper};
         Datum values[5] = {pg::time_datum(type, rows.times[i]), Int32GetDatum(i + 1)};
-        bool nulls[5] = {};
+        bool nulls[5] = {!pg::time_fits(type, rows.times[i])};
         for (int k = 0; k < 3; ++k) {
             values[2 + k] = Float8GetDatum(numbers[k]);
             nulls[2 + k] = !usable || std::isnan(numbers[k]);

@@ -19,6 +19,16 @@ char* iso_time(core::TimeType type, int64 time) {
     fsec_t fraction;
     int offset;
     const char* zone_name;
+    // What lies beyond the range of the type is infinite (time_at).
+    if (type == core::TimeType::date && DATE_NOT_FINITE(time)) {
+        EncodeSpecialDate(static_cast<DateADT>(time), text);
+        return pstrdup(text);
+    }
+    if (type != core::TimeType::date && type != core::TimeType::integer &&
+        TIMESTAMP_NOT_FINITE(time)) {
+        EncodeSpecialTimestamp(time, text);
+        return pstrdup(text);
+    }
     switch (type) {
         case core::TimeType::date:
             j2date(static_cast<int>(time) + POSTGRES_EPOCH_JDATE, &tm.tm_year, &tm.tm_mon,
@@ -34,6 +44,7 @@ char* iso_time(core::TimeType type, int64 time) {
             EncodeDateTime(&tm, fraction, true, offset, zone_name, USE_ISO_DATES, text);
             return pstrdup(text);
         case core::TimeType::integer:
+            if (!pg::time_fits(INT8OID, time)) return nullptr;
             break;
     }
     return psprintf(INT64_FORMAT, time);

@@ -128,6 +128,13 @@ core::SplitMetrics forecast_metrics(const ModelBytes& bytes, core::ForecastSplit
     return result;
 }
 
+double forecast_spread(const ModelBytes& bytes) {
+    double spread = 0;
+    with_model(bytes,
+               [&](const core::ForecastModel& model) { spread = model.largest - model.smallest; });
+    return std::isfinite(spread) ? spread : 0;
+}
+
 bool forecast_statistic(const ModelBytes& bytes, const char* name, double* value) {
     bool known = true;
     with_model(bytes, [&](const core::ForecastModel& model) {

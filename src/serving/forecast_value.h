@@ -35,6 +35,8 @@ int forecast_default_horizon(const ForecastHandle* handle);
 const char* forecast_algorithm(const ModelBytes& bytes);
 core::SplitMetrics forecast_metrics(const ModelBytes& bytes, core::ForecastSplit split,
                                     double* mase);
+// Between the smallest and the largest value of the series.
+double forecast_spread(const ModelBytes& bytes);
 // False when there is no such statistic; NaN when the model has none.
 bool forecast_statistic(const ModelBytes& bytes, const char* name, double* value);
 

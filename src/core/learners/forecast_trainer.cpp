@@ -229,7 +229,7 @@ void put_split(ForecastModel& model, ForecastSplit split, std::span<const Judged
 
 void ForecastTrainer::fit_rows(const ForecastSpec& spec, const TimeZoneMap& zone, double* rows,
                                std::size_t n, std::size_t stride, const StopSignal& stop,
-                               GroupResult& result) {
+                               GroupResult& result, const Rival* rival) {
     check_spec(spec);
     Impl& m = *impl_;
     m.spec = &spec;
@@ -273,6 +273,8 @@ void ForecastTrainer::fit_rows(const ForecastSpec& spec, const TimeZoneMap& zone
     put_split(model, ForecastSplit::holdout, held, m.horizon);
     put_split(model, ForecastSplit::cv, folds, m.resolved_backtest(0, 0).horizon);
     result.comparison.baseline = naive2_metrics(held);
+    result.comparison.baseline_mase = naive2_mase(held);
+    if (rival != nullptr) m.compare(*rival, held, result.comparison);
     encode_forecast_model(model, result.model);
 }
 

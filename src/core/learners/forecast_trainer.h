@@ -89,8 +89,12 @@ class ForecastTrainer {
     // rows + r * stride; may be reordered and overwritten. Statuses and messages as GroupTrainer's
     // ({target}, {k} for names of columns; {time:N} for the time N of the time column).
     // result.comparison.baseline: naive2 (seasonal) on the held-out observations.
+    // rival: a stored forecaster, compared on these observations when its series ends before the first
+    // of them and all that are held out are steps of its forecast; comparison.rival.n_rows is 0
+    // otherwise. Its features are columns of the rows.
     void fit_rows(const ForecastSpec& spec, const TimeZoneMap& zone, double* rows, std::size_t n,
-                  std::size_t stride, const StopSignal& stop, GroupResult& result);
+                  std::size_t stride, const StopSignal& stop, GroupResult& result,
+                  const Rival* rival = nullptr);
 
     // As fit_rows without the final fit: the points of the backtest (and `grid` they lie on).
     void backtest_rows(const ForecastSpec& spec, const TimeZoneMap& zone, double* rows,

@@ -107,6 +107,14 @@ struct ForecastTrainer::Impl {
     [[nodiscard]] bool combined_fitted(Part part, const ForecastModel& model,
                                        std::vector<double>& fitted);
 
+    // forecast_rival.cpp. Leaves comparison as it is when the rival cannot be judged on these points.
+    void compare(const Rival& rival, std::span<const JudgedPoint> held, Comparison& comparison);
+    [[nodiscard]] bool rival_steps(const ForecastModel& rival, std::span<const JudgedPoint> held,
+                                   std::vector<std::int64_t>& steps) const;
+    // The rival's features for its steps 1 .. h, column-major; false: not all are known.
+    [[nodiscard]] bool rival_future(const ForecastModel& rival, const int* columns, int h,
+                                    std::vector<double>& x) const;
+
     // forecast_messages.cpp
     void explain_series(SeriesStatus status, double* rows, std::size_t n, std::size_t stride,
                         std::int64_t at, GroupResult& result) const;

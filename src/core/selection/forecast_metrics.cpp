@@ -173,4 +173,8 @@ SplitMetrics naive2_metrics(std::span<const JudgedPoint> points) {
     return {a.n, a.rmse, a.mae, a.mape, a.smape, a.r2, a.bias};
 }
 
+double naive2_mase(std::span<const JudgedPoint> points) {
+    return accuracy_of(points, [](const JudgedPoint& p) { return p.naive2; }).mase;
+}
+
 }  // namespace many::core

@@ -51,5 +51,6 @@ struct JudgedPoint {
                                                    int n_steps);
 // The metrics of the points' naive2.
 [[nodiscard]] SplitMetrics naive2_metrics(std::span<const JudgedPoint> points);
+[[nodiscard]] double naive2_mase(std::span<const JudgedPoint> points);
 
 }  // namespace many::core
