@@ -17,16 +17,25 @@ void check_horizon(int horizon) {
                         errhint("It counts the steps behind the end of the series.")));
 }
 
-namespace {
+void check_time_type(Oid type, const core::ForecastModel* model) {
+    // Other types count as integers there.
+    const bool is_time = type == INT2OID || type == INT4OID || type == INT8OID || type == DATEOID ||
+                         type == TIMESTAMPOID || type == TIMESTAMPTZOID;
+    if (!is_time || pg::time_type_of(type) != model->grid.type)
+        ereport(ERROR, (errcode(ERRCODE_DATATYPE_MISMATCH),
+                        errmsg("the model's times are no values of type %s", format_type_be(type)),
+                        errhint("Use the type of the time column that the model was trained by.")));
+}
 
-// Between the calls of one query.
-ForecastHandle* call_handle(FunctionCallInfo fcinfo) {
+ForecastHandle* query_handle(FunctionCallInfo fcinfo) {
     if (fcinfo->flinfo->fn_extra == nullptr) {
         pg::join_worker_cpu();
         fcinfo->flinfo->fn_extra = make_forecast_handle(fcinfo->flinfo->fn_mcxt);
     }
     return static_cast<ForecastHandle*>(fcinfo->flinfo->fn_extra);
 }
+
+namespace {
 
 Datum packed_score(const PackedScore* packed) {
     auto* value = static_cast<struct varlena*>(palloc(VARHDRSZ + PackedScore::kBytes));
@@ -147,7 +156,7 @@ PG_FUNCTION_INFO_V1(many_model_forecast);
 // forecast_scores(model_id, version, model, horizon, level, time, future_times, future)
 // -> (time, horizon_step, score)
 Datum many_forecast_scores(PG_FUNCTION_ARGS) {
-    ForecastHandle* handle = call_handle(fcinfo);
+    ForecastHandle* handle = query_handle(fcinfo);
     InitMaterializedSRF(fcinfo, MAT_SRF_USE_EXPECTED_DESC);
     auto* result = reinterpret_cast<ReturnSetInfo*>(fcinfo->resultinfo);
     const Oid type = TupleDescAttr(result->setDesc, 0)->atttypid;
@@ -165,6 +174,7 @@ Datum many_forecast_scores(PG_FUNCTION_ARGS) {
     const auto* bytes = PG_DETOAST_DATUM_PACKED(PG_GETARG_DATUM(2));
     const core::ForecastModel* model =
         decode_forecast(handle, VARDATA_ANY(bytes), VARSIZE_ANY_EXHDR(bytes));
+    check_time_type(type, model);
     const int horizon = PG_ARGISNULL(3) ? forecast_default_horizon(handle) : PG_GETARG_INT32(3);
     FutureRows future = {};
     ForecastRows rows = {};
@@ -190,7 +200,7 @@ Datum many_forecast_scores(PG_FUNCTION_ARGS) {
 
 // model_forecast(model, horizon, level, time) -> (time, horizon_step, prediction, lower, upper)
 Datum many_model_forecast(PG_FUNCTION_ARGS) {
-    ForecastHandle* handle = call_handle(fcinfo);
+    ForecastHandle* handle = query_handle(fcinfo);
     InitMaterializedSRF(fcinfo, MAT_SRF_USE_EXPECTED_DESC);
     auto* result = reinterpret_cast<ReturnSetInfo*>(fcinfo->resultinfo);
     if (PG_ARGISNULL(0) || PG_ARGISNULL(2)) return Datum(0);
@@ -201,10 +211,7 @@ Datum many_model_forecast(PG_FUNCTION_ARGS) {
         ereport(ERROR, (errcode(ERRCODE_WRONG_OBJECT_TYPE), errmsg("the model is no forecaster"),
                         errhint("Use predict.")));
     const core::ForecastModel* model = decode_forecast(handle, bytes.data, bytes.length);
-    if (pg::time_type_of(type) != model->grid.type)
-        ereport(ERROR, (errcode(ERRCODE_DATATYPE_MISMATCH),
-                        errmsg("the model's times are no values of type %s", format_type_be(type)),
-                        errhint("Give a NULL of the time column's type as the last argument.")));
+    check_time_type(type, model);
     const int horizon = PG_ARGISNULL(1) ? forecast_default_horizon(handle) : PG_GETARG_INT32(1);
     const double level = PG_GETARG_FLOAT8(2);
     check_horizon(horizon);
