@@ -109,6 +109,7 @@ MODULE_SOURCES = \
     src/engine/wide_rows.cpp \
     src/engine/fit_session.cpp \
     src/engine/incumbent.cpp \
+    src/engine/update.cpp \
     src/engine/bucket_read.cpp \
     src/engine/fit_phase.cpp \
     src/engine/fit_processes.cpp \
