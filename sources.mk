@@ -111,6 +111,7 @@ MODULE_SOURCES = \
     src/engine/wide_rows.cpp \
     src/engine/fit_session.cpp \
     src/engine/incumbent.cpp \
+    src/engine/update.cpp \
     src/engine/bucket_read.cpp \
     src/engine/fit_phase.cpp \
     src/engine/fit_processes.cpp \
@@ -173,6 +174,7 @@ MODULE_SOURCES = \
     src/serving/hierarchy_rows.cpp \
     src/serving/forecast_value.cpp \
     src/serving/forecast_rows.cpp \
+    src/serving/update_forecast.cpp \
     src/serving/forecast_query.cpp \
     src/serving/forecast_set.cpp \
     src/serving/forecast_views.cpp

@@ -56,3 +56,13 @@ CREATE FUNCTION many_models.forecast_scores(
     AS 'MODULE_PATHNAME', 'many_forecast_scores' LANGUAGE C STABLE PARALLEL SAFE COST 1000 ROWS 12;
 COMMENT ON FUNCTION many_models.forecast_scores(bigint, integer, many_models.model, integer, double precision, anyelement, anyarray, double precision[]) IS
     'the steps of one group for the predictions table; future: features at future_times, one feature after the other; a NULL model gives one row that says so';
+
+-- Stable: times depend on the server's time zones.
+CREATE FUNCTION many_models.update_forecast(
+    model   many_models.model,
+    times   anyarray,
+    actuals double precision[]
+) RETURNS many_models.model
+    AS 'MODULE_PATHNAME', 'many_update_forecast' LANGUAGE C STABLE STRICT PARALLEL SAFE COST 100;
+COMMENT ON FUNCTION many_models.update_forecast(many_models.model, anyarray, double precision[]) IS
+    'a forecaster moved forward by the observations that follow on its series, in any order, without refitting: its parameters stay; an error where it allows none';

@@ -8,6 +8,7 @@
 #include "engine/incumbent.h"
 #include "engine/levels.h"
 #include "engine/progress.h"
+#include "engine/update.h"
 
 namespace many::engine {
 
@@ -18,6 +19,7 @@ struct BucketWork {
     FitSession* session;
     KeyCodec codec;
     Incumbents* incumbents;  // nullptr: nothing in production to compare with
+    Updates* updates;        // nullptr: this is no refresh that moves models forward
     GroupTable table;
     LevelDictionary levels;
     ResultSink* results;

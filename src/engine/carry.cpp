@@ -96,7 +96,8 @@ void count_whole_version(Retraining* r, const Collected* collected) {
 
 void count_trained(Retraining* r) {
     RunSegment* segment = r->run.segment;
-    r->trained_again = pg_atomic_read_u64(&segment->groups_trained);
+    r->updated = pg_atomic_read_u64(&segment->groups_updated);
+    r->trained_again = pg_atomic_read_u64(&segment->groups_trained) - r->updated;
     r->vanished = pg_atomic_read_u64(&segment->groups_vanished);
     if (r->all) return;
     ArrayType* again = DatumGetArrayTypeP(r->again);

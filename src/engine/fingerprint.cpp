@@ -59,15 +59,20 @@ uint64 place_of(const ItemPointerData* row, bool is_failure) {
            (uint64)ItemPointerGetOffsetNumberNoCheck(row) << 1 | (is_failure ? 1 : 0);
 }
 
+ItemPointerData row_at(uint64 place) {
+    ItemPointerData row;
+    ItemPointerSet(&row, (BlockNumber)(place >> 17), (OffsetNumber)(place >> 1 & PG_UINT16_MAX));
+    return row;
+}
+
 Datum rows_at(const uint64* places, Size n, bool is_failure) {
     auto* rows = (ItemPointerData*)MemoryContextAllocHuge(CurrentMemoryContext,
                                                           sizeof(ItemPointerData) * (n + 1));
     auto* elements = (Datum*)MemoryContextAllocHuge(CurrentMemoryContext, sizeof(Datum) * (n + 1));
     int n_rows = 0;
     for (Size i = 0; i < n; i++) {
-        if (((places[i] & 1) != 0) != is_failure) continue;
-        ItemPointerSet(&rows[n_rows], (BlockNumber)(places[i] >> 17),
-                       (OffsetNumber)(places[i] >> 1 & PG_UINT16_MAX));
+        if (is_failure_place(places[i]) != is_failure) continue;
+        rows[n_rows] = row_at(places[i]);
         elements[n_rows] = PointerGetDatum(&rows[n_rows]);
         n_rows++;
     }

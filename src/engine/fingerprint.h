@@ -28,6 +28,10 @@ void merge_known_groups(const Retraining* r);
 // Where the row of a group lies: in model_store or failure_store. Rows stay where they are as long
 // as the set's row is locked.
 uint64 place_of(const ItemPointerData* row, bool is_failure);
+ItemPointerData row_at(uint64 place);
+inline bool is_failure_place(uint64 place) {
+    return (place & 1) != 0;
+}
 // Of the places of one of the two, the rows: tid[].
 Datum rows_at(const uint64* places, Size n, bool is_failure);
 

@@ -188,7 +188,9 @@ void put_result(BucketWork* work, const Group* group, const GroupOutcome* outcom
     if (work->segment->keeps_sums())
         header.sums_bytes = (uint32)(sizeof(StoredSums) + work->sizes.moments);
     header.numbers = (uint8)outcome->n_numbers;
-    header.compared_with = core::has_rival_numbers(outcome->n_numbers) ? incumbent->model_id : 0;
+    header.compared_with = outcome->compared_with;
+    if (header.compared_with == 0 && core::has_rival_numbers(outcome->n_numbers))
+        header.compared_with = incumbent->model_id;
     const Size bytes = result_body_bytes(&header);
     if (bytes > work->body_bytes) {
         if (work->body != nullptr) pfree(work->body);
@@ -289,8 +291,9 @@ void fit_group(BucketWork* work, Group* group) {
                            &outcome);
         } else {
             if (incumbent != nullptr) input.rival = &incumbent->rival;
-            session_fit_rows(work->session, group->train, group->n_train, (Size)table->stride,
-                             &work->levels, input, &outcome);
+            if (!update_group(work->updates, work->session, table, group, input, &outcome))
+                session_fit_rows(work->session, group->train, group->n_train, (Size)table->stride,
+                                 &work->levels, input, &outcome);
         }
         group_free_rows(table, group);
     }
@@ -443,6 +446,7 @@ BucketWork* fit_begin(RunSegment* segment, ResultSink* results) {
     levels_init(&work->levels, context, work->spec->budget_bytes / 4);
     levels_load(&work->levels, segment);
     work->incumbents = open_incumbents(segment, context);
+    work->updates = open_updates(segment, context);
     work->bucket_context =
         AllocSetContextCreate(context, "many_models bucket", ALLOCSET_DEFAULT_SIZES);
     work->reports = segment->pid == MyProcPid;
@@ -482,6 +486,7 @@ bool fit_next_bucket(BucketWork* work) {
 void fit_end(BucketWork* work) {
     pg_atomic_write_u32(&work->slot->activity, (uint32)Activity::done);
     close_incumbents(work->incumbents);
+    close_updates(work->updates);
     scan_files_close(&work->files);
     MemoryContextDelete(work->context);
 }

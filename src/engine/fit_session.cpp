@@ -21,6 +21,8 @@ struct FitSession {
     core::ForecastTrainer* forecaster;  // of forecasting algorithms
     core::TimeZoneMap zone;
     std::vector<core::BacktestPoint>* points;  // of a backtest
+    core::ForecastModel* stored;               // of a refresh that moves models forward ...
+    std::vector<double>* behind;               // ... the rows behind its end
     core::GroupResult* result;
     core::GroupOptions options;  // of the group being fitted
     double limit_seconds;
@@ -41,6 +43,8 @@ void destroy_session(void* argument) {
     delete session->trainer;
     delete session->forecaster;
     delete session->points;
+    delete session->stored;
+    delete session->behind;
     delete session->result;
 }
 
@@ -194,6 +198,33 @@ double run_step(FitSession* session, GroupFitInput input, double spent, Step ste
     }
 }
 
+// Rows whose time is NULL, as the core knows them; the sink has left them without a target too.
+void mark_missing_times(const FitSession* session, double* rows, Size n, Size stride) {
+    const Size target_at = (Size)session->spec->n_features;
+    for (Size i = 0; i < n; i++) {
+        double* row = rows + i * stride;
+        int64 time;
+        memcpy(&time, &row[target_at + 1], sizeof time);
+        if (time == kNoTime && core::is_null_value(row[target_at]))
+            row[target_at + 1] = core::null_value();
+    }
+}
+
+// Rows behind the end of the stored model.
+void find_rows_behind(FitSession* session, const core::TimeZoneMap& zone, const double* rows,
+                      Size n, Size stride) {
+    const core::ForecastModel& model = *session->stored;
+    const int64 end = core::time_at(model.grid, model.n - 1, zone);
+    const Size time_at = (Size)session->spec->n_features + 1;
+    session->behind->clear();
+    for (Size i = 0; i < n; i++) {
+        const double* row = rows + i * stride;
+        int64 time;
+        memcpy(&time, &row[time_at], sizeof time);
+        if (time > end) session->behind->insert(session->behind->end(), row, row + stride);
+    }
+}
+
 }  // namespace
 
 FitSession* make_fit_session(RunSpec* spec, MemoryContext context) {
@@ -208,9 +239,11 @@ FitSession* make_fit_session(RunSpec* spec, MemoryContext context) {
     wall::WallError error;
     if (!wall::across_wall(&error, [&] {
             if (spec->backtests) session->points = new std::vector<core::BacktestPoint>;
-            if (spec->forecasts)
-                session->forecaster = new core::ForecastTrainer;
-            else
+            if (spec->forecasts) session->forecaster = new core::ForecastTrainer;
+            if (spec->updates) {
+                session->stored = new core::ForecastModel;
+                session->behind = new std::vector<double>;
+            } else
                 session->trainer = new core::GroupTrainer(train_spec(spec));
             session->result = new core::GroupResult;
         }))
@@ -273,23 +306,9 @@ void session_finish_split(FitSession* session, const double* train, const double
     outcome->seconds = seconds;
 }
 
-namespace {
-
-// What the sink writes for a time that is NULL is a time to the core: it knows a NULL as that of numbers.
-void mark_rows_without_time(const RunSpec* spec, double* rows, Size n, Size stride) {
-    const Size at = (Size)spec->n_features + 1;
-    for (Size r = 0; r < n; r++) {
-        int64 time;
-        memcpy(&time, &rows[r * stride + at], sizeof time);
-        if (time == kNoTime) rows[r * stride + at] = core::null_value();
-    }
-}
-
-}  // namespace
-
 void session_fit_rows(FitSession* session, double* rows, Size n, Size stride,
                       const LevelDictionary* levels, GroupFitInput input, GroupOutcome* outcome) {
-    if (session->forecaster != nullptr) mark_rows_without_time(session->spec, rows, n, stride);
+    if (session->forecaster != nullptr) mark_missing_times(session, rows, n, stride);
     const double seconds = run_step(session, input, 0, [&](const core::StopSignal& stop) {
         if (session->points != nullptr) {
             backtest_rows(session, input, rows, n, stride, stop);
@@ -311,6 +330,33 @@ void session_fit_rows(FitSession* session, double* rows, Size n, Size stride,
     });
     settle(session, (int64)n, input, outcome);
     outcome->seconds = seconds;
+}
+
+bool session_update_rows(FitSession* session, const char* model, Size bytes, const double* rows,
+                         Size n, Size stride, GroupFitInput input, GroupOutcome* outcome) {
+    const int64 start = clock_us();
+    wall::WallError error;
+    if (!wall::across_wall(&error,
+                           [&] { core::decode_forecast_model(model, bytes, *session->stored); })) {
+        if (error.kind == wall::WallKind::invalid_data) return false;
+        wall::raise_wall_error(&error);
+    }
+    // On the model's own grid, whatever zone the session has by now.
+    const char* name = session->stored->zone.c_str();
+    const core::TimeZoneMap zone = pg::time_zone_map(name);
+    if (name[0] != '\0' && zone.zone == nullptr) return false;
+    bool moved = false;
+    if (!wall::across_wall(&error, [&] {
+            find_rows_behind(session, zone, rows, n, stride);
+            moved = session->forecaster->append_rows(
+                *forecast_spec(session, input), zone, *session->stored, session->behind->data(),
+                session->behind->size() / stride, stride, *session->result);
+        }))
+        wall::raise_wall_error(&error);
+    if (!moved) return false;
+    settle(session, (int64)n, input, outcome);
+    outcome->seconds = (double)(clock_us() - start) / 1e6;
+    return true;
 }
 
 }  // namespace many::engine

@@ -28,7 +28,9 @@ struct GroupOutcome {
     int64 n_rows;
     int64 n_skipped;  // rows left out for a NULL, found while fitting
     double seconds;   // of all fits of the group
-    int n_numbers;    // of the comparison (core/selection/rival.h)
+    int64
+        compared_with;  // of a comparison that was carried forward; 0: with the incumbent, or none
+    int n_numbers;      // of the comparison (core/selection/rival.h)
     double numbers[core::kComparisonNumbers];
 };
 
@@ -49,5 +51,9 @@ void session_finish_split(FitSession* session, const double* train, const double
                           int64 n_rows, GroupFitInput input, GroupOutcome* outcome);
 void session_fit_rows(FitSession* session, double* rows, Size n, Size stride,
                       const LevelDictionary* levels, GroupFitInput input, GroupOutcome* outcome);
+// A stored forecaster moved forward by those rows of its group that lie behind its end; false: it
+// allows none, or is damaged. rows: all of the group.
+bool session_update_rows(FitSession* session, const char* model, Size bytes, const double* rows,
+                         Size n, Size stride, GroupFitInput input, GroupOutcome* outcome);
 
 }  // namespace many::engine

@@ -8,6 +8,7 @@
 #include "engine/key_image.h"
 #include "engine/progress.h"
 #include "engine/set_view.h"
+#include "engine/update.h"
 #include "pg/settings.h"
 #include "registry/key_text.h"
 
@@ -160,10 +161,13 @@ void describe(Retraining* r) {
                                        r->base->run_id, r->read_after);
         return;
     }
+    const char* updates = "";
+    if (r->compares && r->run.plan->spec->updates)
+        updates = psprintf(", \"refresh\": \"update\", \"updated\": " UINT64_FORMAT, r->updated);
     r->run.more_details =
-        psprintf(", \"base_run\": " INT64_FORMAT ", \"carried\": " INT64_FORMAT
+        psprintf("%s, \"base_run\": " INT64_FORMAT ", \"carried\": " INT64_FORMAT
                  ", \"trained_again\": " UINT64_FORMAT ", \"vanished\": " UINT64_FORMAT,
-                 r->base->run_id, r->carried, r->trained_again, r->vanished);
+                 updates, r->base->run_id, r->carried, r->trained_again, r->vanished);
 }
 
 // jsonb[] of the first column of a query with two bigint parameters and one text.
@@ -356,7 +360,10 @@ bool retrain(Retraining* r) {
             return leave_unchanged(r, context.previous);
         merge_stored_sums(r);
     }
-    if (r->compares) merge_known_groups(r);
+    if (r->compares) {
+        merge_known_groups(r);
+        offer_updates(r);
+    }
     if (!r->all)
         retrain_listed(r);
     else if (!fit_and_collect(run->mapped, run->plan, r->workers, &r->collected, &run->fit,

@@ -38,6 +38,7 @@ struct Retraining {
     Collected collected;
     int64 carried;
     uint64 trained_again;
+    uint64 updated;  // models moved forward (update.h)
     uint64 vanished;
     uint64 rows_read;
     int64 elapsed;  // microseconds

@@ -93,6 +93,7 @@ struct RunSpec {
     double seconds_per_group;  // 0: no limit
     core::GroupOptions options;
     bool forecasts;  // `forecast` says how, not `options`
+    bool updates;    // a refresh moves models forward where it can: see update.h
     bool backtests;  // points of a backtest in place of models (backtest.h)
     core::ForecastSpec forecast;
     uint64 budget_bytes;
@@ -138,6 +139,8 @@ struct RunSegment {
     uint32 incumbents_offset;  // 0: nothing in production to compare with
     bool only_compares;        // groups without a model in production are left out
     int64 promotion_id;        // in force, 0: none
+    Oid updates_from;          // where the models are that a refresh moves forward: see update.h
+    int64 updates_run;         // ... which this run made
 
     pg_atomic_uint32 phase;
     pg_atomic_uint32 wish;         // of other sessions, for a background run: see background.h
@@ -150,6 +153,7 @@ struct RunSegment {
     pg_atomic_uint64 groups_failed;
     pg_atomic_uint64 groups_skipped;
     pg_atomic_uint64 groups_unchanged;   // of a refresh: their models are carried forward
+    pg_atomic_uint64 groups_updated;     // of a refresh: trained, but not fitted
     pg_atomic_uint64 groups_vanished;    // of a refresh: no row of theirs is left
     pg_atomic_uint64 peak_bytes;         // largest table of groups in any process
     pg_atomic_uint64 worker_cpu_us;      // see run_resources.h

@@ -114,8 +114,8 @@ void create_segment(Run* run, const char* model_set, int64 run_id, int workers) 
     for (auto* counter :
          {&segment->rows_read, &segment->rows_skipped, &segment->bytes_exchanged,
           &segment->groups_trained, &segment->groups_failed, &segment->groups_skipped,
-          &segment->groups_unchanged, &segment->groups_vanished, &segment->peak_bytes,
-          &segment->worker_cpu_us, &segment->worker_temp_bytes})
+          &segment->groups_unchanged, &segment->groups_updated, &segment->groups_vanished,
+          &segment->peak_bytes, &segment->worker_cpu_us, &segment->worker_temp_bytes})
         pg_atomic_init_u64(counter, 0);
     SpinLockInit(&segment->times_lock);
     segment->last.time = PG_INT64_MIN;

@@ -128,7 +128,8 @@ void override_forecast(const RunOptions* options, const TrainPlan* plan, Jsonb* 
         if (strcmp(key, "seconds_per_group") == 0)
             entry->seconds_per_group = pg::option_float8("seconds_per_group", &item, 0, 1e6,
                                                          "a number of seconds, 0 for no limit");
-        else if (strcmp(key, "seed") == 0 || !pg::set_forecast_option(&forecast, key, &item))
+        else if (strcmp(key, "seed") == 0 || strcmp(key, "refresh") == 0 ||
+                 !pg::set_forecast_option(&forecast, key, &item))
             pg::raise_unknown_option(psprintf("group_options.options.%s", key),
                                      pg::forecast_option_keys(forecast.spec.method.method));
     }

@@ -308,6 +308,7 @@ void describe_forecast(const TrainPlan* plan, RunOptions* options, RunSpec* spec
                             errhint("Encode it as numbers in the source query.")));
     pg::finish_forecast_options(&options->forecast, spec->time_type, spec->n_features);
     spec->forecasts = true;
+    spec->updates = options->forecast.updates;
     spec->forecast = options->forecast.spec;
     spec->forecast.holdout = spec->holdout;
     spec->seed = (int64)spec->forecast.seed;

@@ -68,10 +68,10 @@ constexpr MethodOption kMethodOptions[] = {
 
 // Of every forecaster; then those of every run, which are read elsewhere.
 constexpr const char* kSharedKeys[] = {
-    "frequency",          "season_length", "fill",     "duplicates",
-    "trim_leading_zeros", "time_zone",     "horizon",  "interval",
-    "lower_bound",        "upper_bound",   "round",    "step_down",
-    "backtest",           "cv_folds",      "min_rows", "seed",
+    "frequency", "season_length", "fill",     "duplicates",  "trim_leading_zeros",
+    "time_zone", "horizon",       "interval", "lower_bound", "upper_bound",
+    "round",     "step_down",     "backtest", "cv_folds",    "min_rows",
+    "seed",      "refresh",
 };
 constexpr const char* kRunKeys =
     "holdout, null_policy, max_failed_fraction, seconds_per_group, group_options";
@@ -383,6 +383,9 @@ bool set_result_option(ForecastOptions* options, const char* key, const JsonbVal
     } else if (strcmp(key, "cv_folds") == 0) {
         spec->backtest.folds = (int)option_int64(key, value, 1, core::kMaxBacktestFolds,
                                                  "a whole number from 1 to 100");
+    } else if (strcmp(key, "refresh") == 0) {
+        static const char* const words[] = {"refit", "update"};
+        options->updates = choose_word(key, value, words, 2, "\"refit\" or \"update\"") == 1;
     } else if (strcmp(key, "min_rows") == 0) {
         spec->min_rows = option_int64(key, value, 1, PG_INT64_MAX, "an integer of at least 1");
     } else if (strcmp(key, "seed") == 0) {
@@ -534,6 +537,7 @@ bool forecast_options_init(ForecastOptions* options, const char* algorithm) {
     options->spec.method.method = method;
     options->frequency = nullptr;
     options->zone = nullptr;
+    options->updates = false;
     return true;
 }
 

@@ -16,6 +16,7 @@ struct ForecastOptions {
     core::ForecastSpec spec;
     char* frequency;  // as written; nullptr: inferred
     char* zone;       // nullptr: the session's
+    bool updates;     // a refresh moves models forward
 };
 
 bool is_forecaster(const char* algorithm);

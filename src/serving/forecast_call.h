@@ -11,6 +11,12 @@ namespace many::serving {
 // Raises 22023.
 void check_horizon(int horizon);
 
+// Raises 42804 unless values of the type can be times of the model.
+void check_time_type(Oid type, const core::ForecastModel* model);
+
+// A handle that stays from call to call of one query.
+ForecastHandle* query_handle(FunctionCallInfo fcinfo);
+
 // Rows of the source behind the series' end, in any order. x: n x n_features, column-major.
 struct FutureRows {
     int n;

@@ -17,10 +17,17 @@ void check_horizon(int horizon) {
                         errhint("It counts the steps behind the end of the series.")));
 }
 
-namespace {
+void check_time_type(Oid type, const core::ForecastModel* model) {
+    // Other types count as integers there.
+    const bool is_time = type == INT2OID || type == INT4OID || type == INT8OID || type == DATEOID ||
+                         type == TIMESTAMPOID || type == TIMESTAMPTZOID;
+    if (!is_time || pg::time_type_of(type) != model->grid.type)
+        ereport(ERROR, (errcode(ERRCODE_DATATYPE_MISMATCH),
+                        errmsg("the model's times are no values of type %s", format_type_be(type)),
+                        errhint("Use the type of the time column that the model was trained by.")));
+}
 
-// Between the calls of one query.
-ForecastHandle* call_handle(FunctionCallInfo fcinfo) {
+ForecastHandle* query_handle(FunctionCallInfo fcinfo) {
     if (fcinfo->flinfo->fn_extra == nullptr) {
         pg::join_worker_cpu();
         fcinfo->flinfo->fn_extra = make_forecast_handle(fcinfo->flinfo->fn_mcxt);
@@ -28,6 +35,7 @@ ForecastHandle* call_handle(FunctionCallInfo fcinfo) {
     return static_cast<ForecastHandle*>(fcinfo->flinfo->fn_extra);
 }
 
+namespace {
 // Of the column that the caller's argument gives its type to.
 Oid time_argument_type(const ReturnSetInfo* result) {
     const Oid type = TupleDescAttr(result->setDesc, 0)->atttypid;
@@ -45,13 +53,6 @@ Oid time_argument_type(const ReturnSetInfo* result) {
                             errhint("Valid are smallint, integer, bigint, date and timestamps.")));
     }
     pg_unreachable();
-}
-
-void require_time_type(const core::ForecastModel* model, Oid type) {
-    if (pg::time_type_of(type) != model->grid.type)
-        ereport(ERROR, (errcode(ERRCODE_DATATYPE_MISMATCH),
-                        errmsg("the model's times are no values of type %s", format_type_be(type)),
-                        errhint("Give a NULL of the time column's type.")));
 }
 
 const core::ForecastModel* forecaster_argument(ForecastHandle* handle, Datum value) {
@@ -182,7 +183,7 @@ PG_FUNCTION_INFO_V1(many_model_forecast);
 // forecast_scores(model_id, version, model, horizon, level, time, future_times, future)
 // -> (time, horizon_step, score). Anyone may call it with anything.
 Datum many_forecast_scores(PG_FUNCTION_ARGS) {
-    ForecastHandle* handle = call_handle(fcinfo);
+    ForecastHandle* handle = query_handle(fcinfo);
     InitMaterializedSRF(fcinfo, MAT_SRF_USE_EXPECTED_DESC);
     auto* result = reinterpret_cast<ReturnSetInfo*>(fcinfo->resultinfo);
     const Oid type = time_argument_type(result);
@@ -201,7 +202,7 @@ Datum many_forecast_scores(PG_FUNCTION_ARGS) {
         ereport(ERROR, (errcode(ERRCODE_NULL_VALUE_NOT_ALLOWED),
                         errmsg("model_id, version and level must not be NULL")));
     const core::ForecastModel* model = forecaster_argument(handle, PG_GETARG_DATUM(2));
-    require_time_type(model, type);
+    check_time_type(type, model);
     const int horizon = PG_ARGISNULL(3) ? forecast_default_horizon(handle) : PG_GETARG_INT32(3);
     check_horizon(horizon);
     check_interval_level(PG_GETARG_FLOAT8(4));
@@ -231,13 +232,13 @@ Datum many_forecast_scores(PG_FUNCTION_ARGS) {
 
 // model_forecast(model, horizon, level, time) -> (time, horizon_step, prediction, lower, upper)
 Datum many_model_forecast(PG_FUNCTION_ARGS) {
-    ForecastHandle* handle = call_handle(fcinfo);
+    ForecastHandle* handle = query_handle(fcinfo);
     InitMaterializedSRF(fcinfo, MAT_SRF_USE_EXPECTED_DESC);
     auto* result = reinterpret_cast<ReturnSetInfo*>(fcinfo->resultinfo);
     if (PG_ARGISNULL(0) || PG_ARGISNULL(2)) return Datum(0);
     const Oid type = time_argument_type(result);
     const core::ForecastModel* model = forecaster_argument(handle, PG_GETARG_DATUM(0));
-    require_time_type(model, type);
+    check_time_type(type, model);
     const int horizon = PG_ARGISNULL(1) ? forecast_default_horizon(handle) : PG_GETARG_INT32(1);
     const double level = PG_GETARG_FLOAT8(2);
     check_horizon(horizon);

@@ -14,6 +14,7 @@ struct ForecastHandle {
     std::vector<double>* numbers;
     std::vector<int64>* times;
     std::vector<unsigned char>* flags;
+    std::vector<unsigned char>* encoded;
     char zone_name[64];
     core::TimeZoneMap zone;
 };
@@ -26,6 +27,7 @@ void destroy_handle(void* argument) {
     delete handle->numbers;
     delete handle->times;
     delete handle->flags;
+    delete handle->encoded;
 }
 
 // Calls `read` with the decoded model.
@@ -56,6 +58,7 @@ ForecastHandle* make_forecast_handle(MemoryContext context) {
             handle->numbers = new std::vector<double>;
             handle->times = new std::vector<int64>;
             handle->flags = new std::vector<unsigned char>;
+            handle->encoded = new std::vector<unsigned char>;
         }))
         wall::raise_wall_error(&error);
     return handle;
@@ -80,6 +83,21 @@ core::TimeZoneMap forecast_zone(const ForecastHandle* handle) {
 
 int64 forecast_time(const ForecastHandle* handle, int64 step) {
     return core::time_at(handle->model->grid, handle->model->n - 1 + step, handle->zone);
+}
+
+bool move_forecast(ForecastHandle* handle, const double* values, Size n,
+                   const unsigned char** bytes, Size* length) {
+    bool moved = false;
+    wall::WallError error;
+    if (!wall::across_wall(&error, [&] {
+            moved = core::move_forward(*handle->model, handle->zone, {values, n}, {});
+            if (moved) core::encode_forecast_model(*handle->model, *handle->encoded);
+        }))
+        wall::raise_wall_error(&error);
+    if (!moved) return false;
+    *bytes = handle->encoded->data();
+    *length = handle->encoded->size();
+    return true;
 }
 
 int forecast_default_horizon(const ForecastHandle* handle) {

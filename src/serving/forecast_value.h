@@ -28,6 +28,11 @@ void make_forecast(ForecastHandle* handle, int n, double level, const double* fu
 int64 forecast_time(const ForecastHandle* handle, int64 step);
 core::TimeZoneMap forecast_zone(const ForecastHandle* handle);
 
+// The decoded model moved forward by the values that follow on its end, as bytes that are valid until
+// the next call; false: it allows none.
+bool move_forecast(ForecastHandle* handle, const double* values, Size n,
+                   const unsigned char** bytes, Size* length);
+
 // How many steps a forecast has when the caller does not say.
 int forecast_default_horizon(const ForecastHandle* handle);
 

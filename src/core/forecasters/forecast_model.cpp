@@ -4,10 +4,12 @@
 #include <algorithm>
 #include <cmath>
 #include <numeric>
+#include <utility>
 
 #include "core/error.h"
 #include "core/forecasters/forecast_parts.h"
 #include "core/forecasters/intervals.h"
+#include "core/forecasters/method_check.h"
 
 namespace many::core {
 
@@ -285,6 +287,25 @@ ForecastStatus forecast_model(const ForecastModel& model, const TimeZoneMap& zon
     std::vector<double> regressors(future.begin(), future.end());
     (void)calendar_columns(model.grid, zone, model.n, static_cast<std::int64_t>(h), regressors);
     return forecaster.run(regressors);
+}
+
+bool move_forward(ForecastModel& model, const TimeZoneMap& zone, std::span<const double> y,
+                  std::span<const double> x) {
+    const auto k = static_cast<std::int64_t>(y.size());
+    std::vector<double> regressors(x.begin(), x.end());
+    if (model.calendar) (void)calendar_columns(model.grid, zone, model.n, k, regressors);
+    std::vector<MethodFit> members = model.members;
+    for (MethodFit& member : members) {
+        // Values that near the largest double may overflow in a state alone.
+        if (!update_method(member, y, regressors) || fit_defect(member) != nullptr) return false;
+    }
+    model.members = std::move(members);
+    model.n += k;
+    for (const double v : y) {
+        model.smallest = std::min(model.smallest, v);
+        model.largest = std::max(model.largest, v);
+    }
+    return true;
 }
 
 }  // namespace many::core

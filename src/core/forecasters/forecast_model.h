@@ -130,6 +130,13 @@ void set_residuals(ForecastModel& model, const SeriesData& series);
                                             std::span<const double> levels,
                                             const ForecastSteps& out);
 
+// Moves the model forward by the observations that follow on its end: the members' states, the end, the
+// range of values. Parameters, metrics and what intervals are made of stay. x: y.size() x n_features,
+// column-major, of the user's features. False, and the model as it was, where a member allows none
+// (update_method): fit again.
+[[nodiscard]] bool move_forward(ForecastModel& model, const TimeZoneMap& zone,
+                                std::span<const double> y, std::span<const double> x);
+
 // Overwrites the buffer, which keeps its capacity.
 void encode_forecast_model(const ForecastModel& model, std::vector<unsigned char>& bytes);
 

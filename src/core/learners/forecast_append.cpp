@@ -41,15 +41,22 @@ bool series_behind(const ForecastSpec& spec, const TimeZoneMap& zone, const Fore
     return n < 2 || out.observed[1] != 0 || by_zero;
 }
 
+// Whether a fit of the longer series could be of another kind: what was too short may be long enough
+// now, and zeros that began a series of zeros are leading ones when another value comes.
+bool wants_fit(const ForecastSpec& spec, const ForecastModel& model) {
+    const bool zeros = model.smallest == 0 && model.largest == 0;
+    return model.rung > 0 || (spec.grid.trim_leading_zeros && zeros);
+}
+
 }  // namespace
 
 bool ForecastTrainer::append_rows(const ForecastSpec& spec, const TimeZoneMap& zone,
-                                  const ForecastModel& model, double* rows, std::size_t n,
+                                  const ForecastModel& model, const double* rows, std::size_t n,
                                   std::size_t stride, GroupResult& result) {
     result = GroupResult{};
     const double none = FitSummary::kNone;
     result.comparison.baseline = result.comparison.rival = {0, none, none, none, none, none, none};
-    if (spec.n_features != model.n_features || model.n < 1) return false;
+    if (spec.n_features != model.n_features || model.n < 1 || wants_fit(spec, model)) return false;
     const auto features = static_cast<std::size_t>(spec.n_features), width = features + 2;
     const std::int64_t last = time_at(model.grid, model.n - 1, zone);
     std::vector<double> kept;
@@ -68,7 +75,7 @@ bool ForecastTrainer::append_rows(const ForecastSpec& spec, const TimeZoneMap& z
     if (!series_behind(spec, zone, model, kept, width, behind)) return false;
 
     ForecastModel moved = model;
-    const std::size_t length = behind.y.size(), k = length - 1;
+    const std::size_t length = behind.y.size();
     const std::span<const double> y = std::span(behind.y).subspan(1);
     std::vector<double> x;
     for (std::size_t c = 0; c < features; ++c) {
@@ -76,19 +83,9 @@ bool ForecastTrainer::append_rows(const ForecastSpec& spec, const TimeZoneMap& z
         x.insert(x.end(), column + 1, column + static_cast<std::ptrdiff_t>(length));
     }
     if (std::any_of(x.begin(), x.end(), is_null_value)) return false;
-    if (model.calendar) {
-        (void)calendar_columns(model.grid, zone, model.n, static_cast<std::int64_t>(k), x);
-    }
-    for (MethodFit& member : moved.members) {
-        if (k > 0 && !update_method(member, y, x)) return false;
-    }
-    moved.n += static_cast<std::int64_t>(k);
+    if (!move_forward(moved, zone, y, x)) return false;
     moved.n_filled += behind.n_filled;
     moved.n_merged += behind.n_merged;
-    for (const double v : y) {
-        moved.smallest = std::min(moved.smallest, v);
-        moved.largest = std::max(moved.largest, v);
-    }
     result.rows_used = moved.n - moved.n_filled;
     encode_forecast_model(moved, result.model);
     return true;

@@ -102,9 +102,10 @@ class ForecastTrainer {
                        GroupResult& result, TimeGrid& grid, std::vector<BacktestPoint>& points);
 
     // The stored model with new observations behind its end: states move, parameters stay. False
-    // when it allows none (then: fit_rows). rows: those after the model's last time.
+    // when it allows none, or a fit may be of another kind, such as of a model that stepped down
+    // (then: fit_rows). rows: those after the model's last time. result.comparison: none.
     [[nodiscard]] bool append_rows(const ForecastSpec& spec, const TimeZoneMap& zone,
-                                   const ForecastModel& model, double* rows, std::size_t n,
+                                   const ForecastModel& model, const double* rows, std::size_t n,
                                    std::size_t stride, GroupResult& result);
 
   private:
