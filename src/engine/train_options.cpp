@@ -238,7 +238,7 @@ RunOptions* parse_run_options(const char* algorithm, Jsonb* object) {
                 ereport(ERROR,
                         (errcode(ERRCODE_INVALID_PARAMETER_VALUE),
                          errmsg("option \"%s\" does not go with algorithm \"%s\"", key, algorithm),
-                         errdetail("It is one of forecasters, such as \"ets\"."),
+                         errdetail("It is an option of forecasters, such as \"ets\"."),
                          errhint("Valid options are %s.", kRunOptionKeys)));
             pg::raise_unknown_option(key, kRunOptionKeys);
         }

@@ -233,7 +233,7 @@ const char* method_keys(ForecastMethod method) {
             (errcode(ERRCODE_INVALID_PARAMETER_VALUE),
              errmsg("option \"%s\" does not go with algorithm \"%s\"", shown,
                     core::method_name(method)),
-             errdetail("It is one of %s.", owners.data), errhint("Valid options are %s.", valid)));
+             errdetail("It is an option of %s.", owners.data), errhint("Valid options are %s.", valid)));
     pg_unreachable();
 }
 

@@ -59,7 +59,7 @@ SELECT many_models.plot_forecast('promoted', '{}', 4, 12, 'ascii', 50, 10);
 -- The source is read as the caller, and cannot write.
 CREATE ROLE regress_plotter;
 GRANT USAGE ON SCHEMA plot_forecasting TO regress_plotter;
-SELECT many_models.grant_model_set('plotted', 'regress_plotter', '{score,read}');
+SELECT many_models.grant_model_set('plotted', 'regress_plotter', 'score');
 SET ROLE regress_plotter;
 SELECT plot_error($$SELECT many_models.plot_forecast('plotted', '{"shop": null}')$$);
 SELECT plot_error($$SELECT many_models.plot_forecast('hourly', '{}')$$);
