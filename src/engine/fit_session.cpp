@@ -239,11 +239,13 @@ FitSession* make_fit_session(RunSpec* spec, MemoryContext context) {
     wall::WallError error;
     if (!wall::across_wall(&error, [&] {
             if (spec->backtests) session->points = new std::vector<core::BacktestPoint>;
-            if (spec->forecasts) session->forecaster = new core::ForecastTrainer;
             if (spec->updates) {
                 session->stored = new core::ForecastModel;
                 session->behind = new std::vector<double>;
-            } else
+            }
+            if (spec->forecasts)
+                session->forecaster = new core::ForecastTrainer;
+            else
                 session->trainer = new core::GroupTrainer(train_spec(spec));
             session->result = new core::GroupResult;
         }))

@@ -67,11 +67,11 @@ void carry_comparison(const Updates* updates, GroupOutcome* outcome) {
     if (is_null) return;
     deconstruct_array(DatumGetArrayTypeP(value), FLOAT8OID, sizeof(float8), FLOAT8PASSBYVAL,
                       TYPALIGN_DOUBLE, &elements, &nulls, &n);
-    if (n < core::kBaselineNumbers) return;
-    const bool with_rival = n == core::kComparisonNumbers && !alone;
-    outcome->n_numbers = with_rival ? n : core::kBaselineNumbers;
+    const bool with_rival = core::has_rival_numbers(n);
+    if (n > core::kComparisonNumbers || (with_rival && alone)) return;
+    outcome->n_numbers = n;
     outcome->compared_with = with_rival ? DatumGetInt64(other) : 0;
-    for (int i = 0; i < outcome->n_numbers; i++)
+    for (int i = 0; i < n; i++)
         outcome->numbers[i] = nulls[i] ? (double)NAN : DatumGetFloat8(elements[i]);
 }
 
