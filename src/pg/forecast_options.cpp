@@ -229,11 +229,11 @@ const char* method_keys(ForecastMethod method) {
             appendStringInfo(&owners, "%s%s", owners.len > 0 ? ", " : "", core::method_name(other));
     }
     if (owners.len == 0) raise_unknown_option(shown, valid);
-    ereport(ERROR,
-            (errcode(ERRCODE_INVALID_PARAMETER_VALUE),
-             errmsg("option \"%s\" does not go with algorithm \"%s\"", shown,
-                    core::method_name(method)),
-             errdetail("It is an option of %s.", owners.data), errhint("Valid options are %s.", valid)));
+    ereport(ERROR, (errcode(ERRCODE_INVALID_PARAMETER_VALUE),
+                    errmsg("option \"%s\" does not go with algorithm \"%s\"", shown,
+                           core::method_name(method)),
+                    errdetail("It is an option of %s.", owners.data),
+                    errhint("Valid options are %s.", valid)));
     pg_unreachable();
 }
 
