@@ -175,6 +175,7 @@ MODULE_SOURCES = \
     src/serving/forecast_value.cpp \
     src/serving/forecast_rows.cpp \
     src/serving/update_forecast.cpp \
+    src/serving/forecast_quantiles.cpp \
     src/serving/forecast_query.cpp \
     src/serving/forecast_set.cpp \
     src/serving/forecast_views.cpp

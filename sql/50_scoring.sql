@@ -58,7 +58,7 @@ CREATE FUNCTION many_models.score_many_models(
     AS 'MODULE_PATHNAME', 'many_score_many_models' LANGUAGE C VOLATILE PARALLEL UNSAFE;
 COMMENT ON FUNCTION many_models.score_many_models(text, text, text, text[], integer, integer,
     double precision, jsonb, integer) IS
-    'scores every row of the source with the model of its group into a table; in the summary, trained is the number of models and failed the number of rows without a prediction; options: on_existing (append, replace)';
+    'scores every row of the source with the model of its group into a table; in the summary, trained is the number of models and failed the number of rows without a prediction; options: on_existing (append, replace), row_security, and quantiles of forecasters';
 REVOKE ALL ON FUNCTION many_models.score_many_models(text, text, text, text[], integer, integer,
     double precision, jsonb, integer) FROM PUBLIC;
 

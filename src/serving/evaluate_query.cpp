@@ -66,7 +66,7 @@ void check_predictions(const EvaluateSpec* spec) {
 }
 
 // What the predictions have besides keys and results was carried along to know the rows by. Of
-// forecasts the time alone: the step ahead is no column of the actuals.
+// forecasts the time alone: steps ahead and quantiles are no columns of the actuals.
 void find_ids(EvaluateSpec* spec) {
     const bool forecasts = pg::is_forecaster(spec->run->algorithm);
     TupleDesc columns = spec->predictions->columns;
@@ -75,7 +75,7 @@ void find_ids(EvaluateSpec* spec) {
         Form_pg_attribute attribute = TupleDescAttr(columns, i);
         char* name = NameStr(attribute->attname);
         if (attribute->attisdropped || is_result_column(name) ||
-            (forecasts && strcmp(name, "horizon_step") == 0) ||
+            (forecasts && strcmp(name, spec->run->time_column) != 0) ||
             listed(spec->run->partition_by, spec->run->n_keys, name))
             continue;
         spec->ids[spec->n_ids++] = pstrdup(name);

@@ -31,7 +31,7 @@ void read_future(FutureRows* rows, ArrayType* times, ArrayType* x, int n_feature
 // Forecasts up to `horizon` steps; returns how many there are: as far as the features of each step are
 // there.
 int forecast_steps(ForecastHandle* handle, const core::ForecastModel* model, int horizon,
-                   double level, const FutureRows* future, ForecastRows* rows);
+                   const ForecastSpread& spread, const FutureRows* future, ForecastRows* rows);
 
 // Of an array of objects with the features by name, one for each step from the first: as many as there
 // are, at most `horizon`. Raises 22023.

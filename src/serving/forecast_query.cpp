@@ -11,11 +11,12 @@ namespace {
 void carry_column(ScoreSpec* spec, const char* name, Oid type, int32 typmod, Oid collation) {
     for (int i = 0; i < spec->n_carried; ++i)
         if (strcmp(spec->carried[i].name, name) == 0)
-            ereport(ERROR, (errcode(ERRCODE_DUPLICATE_COLUMN),
-                            errmsg("a partition column has the name \"%s\", which the predictions "
-                                   "of a forecaster need",
-                                   name),
-                            errhint("Rename it in the source query.")));
+            ereport(ERROR,
+                    (errcode(ERRCODE_DUPLICATE_COLUMN),
+                     errmsg("%s has the name \"%s\", which the predictions of a "
+                            "forecaster need",
+                            i < spec->run->n_keys ? "a partition column" : "the time column", name),
+                     errhint("Rename it in the source query.")));
     spec->carried[spec->n_carried++] = {name, type, typmod, collation};
 }
 
@@ -68,6 +69,16 @@ void append_models(StringInfo query, const ScoreSpec* spec) {
     appendStringInfoString(query, ") AS m");
 }
 
+char* quantile_list(const QuantileOption* quantiles) {
+    StringInfoData list;
+    initStringInfo(&list);
+    if (quantiles->n == 0) return pstrdup("NULL::pg_catalog.float8[]");
+    for (int i = 0; i < quantiles->n; ++i)
+        appendStringInfo(&list, "%s%.17g", i > 0 ? "," : "'{", quantiles->values[i]);
+    appendStringInfoString(&list, "}'::pg_catalog.float8[]");
+    return list.data;
+}
+
 // Features of the times to come, by group.
 void append_future(StringInfo query, const ScoreSpec* spec) {
     const registry::TrainingRun* run = spec->run;
@@ -116,7 +127,7 @@ void describe_forecast_score(ScoreSpec* spec) {
     const registry::TrainingRun* run = spec->run;
     spec->n_carried = 0;
     spec->carried = static_cast<CarriedColumn*>(
-        palloc0(sizeof(CarriedColumn) * (static_cast<Size>(run->n_keys) + 2)));
+        palloc0(sizeof(CarriedColumn) * (static_cast<Size>(run->n_keys) + 2 + kMaxQuantiles)));
     for (int i = 0; i < run->n_keys; ++i)
         carry_column(spec, run->partition_by[i], type_from_text(run->key_types[i]), -1,
                      run->key_collations[i]);
@@ -141,6 +152,8 @@ void describe_forecast_score(ScoreSpec* spec) {
     }
     carry_column(spec, run->time_column, time_type_of_run(run), -1, InvalidOid);
     carry_column(spec, "horizon_step", INT4OID, -1, InvalidOid);
+    for (int i = 0; i < spec->quantiles->n; ++i)
+        carry_column(spec, spec->quantiles->columns[i], FLOAT8OID, -1, InvalidOid);
 }
 
 char* build_forecast_query(const ScoreSpec* spec, int horizon) {
@@ -150,15 +163,19 @@ char* build_forecast_query(const ScoreSpec* spec, int horizon) {
     const bool has_features = spec->models.n_features > 0;
     appendStringInfoString(&query, "SELECT ");
     for (int i = 0; i < run->n_keys; ++i) appendStringInfo(&query, "m.k%d, ", i + 1);
-    appendStringInfoString(&query, "f.forecast_time, f.horizon_step, f.score FROM ");
+    appendStringInfoString(&query, "f.forecast_time, f.horizon_step, ");
+    for (int i = 0; i < spec->quantiles->n; ++i)
+        appendStringInfo(&query, "f.quantiles[%d], ", i + 1);
+    appendStringInfoString(&query, "f.score FROM ");
     append_models(&query, spec);
     if (has_features) append_future(&query, spec);
     appendStringInfo(&query,
                      " CROSS JOIN LATERAL many_models.forecast_scores(m.model_id, m.version, "
-                     "m.model, %s, %.17g, NULL::%s, %s) AS f",
+                     "m.model, %s, %.17g, NULL::%s, %s, %s) AS f",
                      horizon > 0 ? psprintf("%d", horizon) : "NULL", spec->level,
                      qualified_type(time_type_of_run(run)),
-                     has_features ? "s.times, s.future" : "NULL, NULL::pg_catalog.float8[]");
+                     has_features ? "s.times, s.future" : "NULL, NULL::pg_catalog.float8[]",
+                     quantile_list(spec->quantiles));
     return query.data;
 }
 

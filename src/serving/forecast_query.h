@@ -8,7 +8,7 @@ namespace many::serving {
 // Whether the models are forecasters. Raises 0A000 when only some are.
 bool scores_forecast(const ScoreModels* models);
 
-// Fills in the carried columns: the partition columns, the time column, horizon_step. Where the models
+// Fills in the carried columns: the partition columns, the time column, horizon_step, the quantiles. Where the models
 // have features, spec->source (not nullptr then) is to have those of the times to come: checked as
 // describe_score does.
 void describe_forecast_score(ScoreSpec* spec);

@@ -4,6 +4,7 @@
 #include "pg/server.h"
 #include "pg/worker_cpu.h"
 #include "serving/forecast_call.h"
+#include "serving/forecast_quantiles.h"
 #include "serving/score_value.h"
 
 #include <cmath>
@@ -154,7 +155,7 @@ void read_future(FutureRows* rows, ArrayType* times, ArrayType* x, int n_feature
 }
 
 int forecast_steps(ForecastHandle* handle, const core::ForecastModel* model, int horizon,
-                   double level, const FutureRows* future, ForecastRows* rows) {
+                   const ForecastSpread& spread, const FutureRows* future, ForecastRows* rows) {
     auto* present = static_cast<bool*>(palloc(static_cast<Size>(horizon) + 1));
     const double* x = align_future(handle, future, model->n_features, horizon, present);
     const int n = known_steps(present, horizon);
@@ -166,7 +167,7 @@ int forecast_steps(ForecastHandle* handle, const core::ForecastModel* model, int
                    sizeof(double) * static_cast<Size>(n));
         x = cut;
     }
-    if (n > 0) make_forecast(handle, n, level, x, model->n_features, rows);
+    if (n > 0) make_forecast(handle, n, spread, x, model->n_features, rows);
     return n;
 }
 
@@ -180,20 +181,20 @@ extern "C" {
 PG_FUNCTION_INFO_V1(many_forecast_scores);
 PG_FUNCTION_INFO_V1(many_model_forecast);
 
-// forecast_scores(model_id, version, model, horizon, level, time, future_times, future)
-// -> (time, horizon_step, score). Anyone may call it with anything.
+// forecast_scores(model_id, version, model, horizon, level, time, future_times, future, quantiles)
+// -> (time, horizon_step, score, quantiles). Anyone may call it with anything.
 Datum many_forecast_scores(PG_FUNCTION_ARGS) {
     ForecastHandle* handle = query_handle(fcinfo);
     InitMaterializedSRF(fcinfo, MAT_SRF_USE_EXPECTED_DESC);
     auto* result = reinterpret_cast<ReturnSetInfo*>(fcinfo->resultinfo);
     const Oid type = time_argument_type(result);
-    Datum values[3] = {};
-    bool nulls[3] = {};
+    Datum values[4] = {};
+    bool nulls[4] = {};
     PackedScore packed;
     if (PG_ARGISNULL(2)) {  // a group without a model
         packed.score.code = core::ScoreCode::no_model;
         packed.score.prediction = packed.score.lower = packed.score.upper = NAN;
-        nulls[0] = nulls[1] = true;
+        nulls[0] = nulls[1] = nulls[3] = true;
         values[2] = packed_score(&packed);
         tuplestore_putvalues(result->setResult, result->setDesc, values, nulls);
         return Datum(0);
@@ -212,7 +213,9 @@ Datum many_forecast_scores(PG_FUNCTION_ARGS) {
         read_future(&future, PG_GETARG_ARRAYTYPE_P(6), PG_GETARG_ARRAYTYPE_P(7), model->n_features);
     packed.model_id = PG_GETARG_INT64(0);
     packed.version = PG_GETARG_INT32(1);
-    const int n = forecast_steps(handle, model, horizon, PG_GETARG_FLOAT8(4), &future, &rows);
+    ForecastSpread spread = {PG_GETARG_FLOAT8(4), 0, nullptr};
+    if (!PG_ARGISNULL(8)) read_quantiles(&spread, PG_GETARG_ARRAYTYPE_P(8));
+    const int n = forecast_steps(handle, model, horizon, spread, &future, &rows);
     for (int i = 0; i < horizon; ++i) {
         if (i < n) {
             packed.score = step_score(&rows, i, model->rung);
@@ -225,12 +228,15 @@ Datum many_forecast_scores(PG_FUNCTION_ARGS) {
         nulls[0] = !pg::time_fits(type, time);
         values[1] = Int32GetDatum(i + 1);
         values[2] = packed_score(&packed);
+        nulls[3] = spread.n_quantiles == 0 || !is_usable(packed.score.code);
+        values[3] = nulls[3] ? Datum(0) : step_quantiles(&rows, i);
         tuplestore_putvalues(result->setResult, result->setDesc, values, nulls);
     }
     return Datum(0);
 }
 
-// model_forecast(model, horizon, level, time) -> (time, horizon_step, prediction, lower, upper)
+// model_forecast(model, horizon, level, time, quantiles)
+// -> (time, horizon_step, prediction, lower, upper, quantiles)
 Datum many_model_forecast(PG_FUNCTION_ARGS) {
     ForecastHandle* handle = query_handle(fcinfo);
     InitMaterializedSRF(fcinfo, MAT_SRF_USE_EXPECTED_DESC);
@@ -243,23 +249,27 @@ Datum many_model_forecast(PG_FUNCTION_ARGS) {
     const double level = PG_GETARG_FLOAT8(2);
     check_horizon(horizon);
     check_interval_level(level);
+    ForecastSpread spread = {level, 0, nullptr};
+    if (!PG_ARGISNULL(4)) read_quantiles(&spread, PG_GETARG_ARRAYTYPE_P(4));
     if (model->n_features > 0)
         ereport(ERROR, (errcode(ERRCODE_FEATURE_NOT_SUPPORTED),
                         errmsg("the model needs the features of the times to come"),
                         errhint("Use forecast or score_many_models.")));
     FutureRows future = {};
     ForecastRows rows = {};
-    const int n = forecast_steps(handle, model, horizon, level, &future, &rows);
+    const int n = forecast_steps(handle, model, horizon, spread, &future, &rows);
     for (int i = 0; i < n; ++i) {
         const core::Score score = step_score(&rows, i, model->rung);
         const bool usable = is_usable(score.code);
         const double numbers[] = {score.prediction, score.lower, score.upper};
-        Datum values[5] = {pg::time_datum(type, rows.times[i]), Int32GetDatum(i + 1)};
-        bool nulls[5] = {!pg::time_fits(type, rows.times[i])};
+        Datum values[6] = {pg::time_datum(type, rows.times[i]), Int32GetDatum(i + 1)};
+        bool nulls[6] = {!pg::time_fits(type, rows.times[i])};
         for (int k = 0; k < 3; ++k) {
             values[2 + k] = Float8GetDatum(numbers[k]);
             nulls[2 + k] = !usable || std::isnan(numbers[k]);
         }
+        nulls[5] = !usable || spread.n_quantiles == 0;
+        if (!nulls[5]) values[5] = step_quantiles(&rows, i);
         tuplestore_putvalues(result->setResult, result->setDesc, values, nulls);
     }
     return Datum(0);

@@ -2,6 +2,7 @@
 #include "pg/forecast_options.h"
 #include "pg/learner_options.h"
 #include "serving/forecast_call.h"
+#include "serving/forecast_quantiles.h"
 #include "serving/score_reason.h"
 #include "serving/score_value.h"
 
@@ -90,7 +91,7 @@ using namespace many::serving;
 
 namespace {
 
-constexpr int kColumns = 8;
+constexpr int kColumns = 9;
 
 ForecastHandle* call_handle(FunctionCallInfo fcinfo) {
     if (fcinfo->flinfo->fn_extra == nullptr)
@@ -104,8 +105,9 @@ struct StepRow {
     const CachedRun* run;
 };
 
+// quantiles: an array, or 0.
 void put_step(const StepRow* to, int step, const char* time, const core::Score& score,
-              bool has_model) {
+              bool has_model, Datum quantiles) {
     Datum values[kColumns] = {};
     bool nulls[kColumns] = {};
     const double numbers[] = {score.prediction, score.lower, score.upper};
@@ -123,6 +125,8 @@ void put_step(const StepRow* to, int step, const char* time, const core::Score& 
     values[6] = CStringGetTextDatum(has_model ? "group" : "none");
     nulls[7] = reason == nullptr;
     if (reason != nullptr) values[7] = CStringGetTextDatum(reason);
+    values[8] = quantiles;
+    nulls[8] = quantiles == Datum(0) || !is_usable(score.code);
     tuplestore_putvalues(to->store, to->descriptor, values, nulls);
 }
 
@@ -132,7 +136,7 @@ extern "C" {
 
 PG_FUNCTION_INFO_V1(many_forecast_set);
 
-// forecast(model_set, key, horizon, level, features, version)
+// forecast(model_set, key, horizon, level, features, version, quantiles)
 Datum many_forecast_set(PG_FUNCTION_ARGS) {
     if (PG_ARGISNULL(0) || PG_ARGISNULL(1) || PG_ARGISNULL(3))
         ereport(ERROR, (errcode(ERRCODE_NULL_VALUE_NOT_ALLOWED),
@@ -143,6 +147,8 @@ Datum many_forecast_set(PG_FUNCTION_ARGS) {
     if (!PG_ARGISNULL(5) && PG_GETARG_INT32(5) < 1)
         ereport(ERROR, (errcode(ERRCODE_INVALID_PARAMETER_VALUE),
                         errmsg("version must be at least 1, not %d", PG_GETARG_INT32(5))));
+    ForecastSpread spread = {level, 0, nullptr};
+    if (!PG_ARGISNULL(6)) read_quantiles(&spread, PG_GETARG_ARRAYTYPE_P(6));
     ForecastHandle* handle = call_handle(fcinfo);
     InitMaterializedSRF(fcinfo, 0);
     auto* result = reinterpret_cast<ReturnSetInfo*>(fcinfo->resultinfo);
@@ -152,7 +158,7 @@ Datum many_forecast_set(PG_FUNCTION_ARGS) {
     core::Score score;
     if (entry->model_length == 0) {
         score.code = core::ScoreCode::no_model;
-        put_step(&to, 0, nullptr, score, false);
+        put_step(&to, 0, nullptr, score, false, Datum(0));
         return Datum(0);
     }
     if (!core::is_forecast_model(entry->model(), entry->model_length))
@@ -168,12 +174,13 @@ Datum many_forecast_set(PG_FUNCTION_ARGS) {
         ereport(ERROR, (errcode(ERRCODE_DATA_CORRUPTED), errmsg("damaged model value")));
     if (model->n_features > 0 && !PG_ARGISNULL(4))
         features_by_step(entry->run, PG_GETARG_JSONB_P(4), handle, horizon, &future);
-    const int n = forecast_steps(handle, model, horizon, level, &future, &rows);
+    const int n = forecast_steps(handle, model, horizon, spread, &future, &rows);
     for (int i = 0; i < horizon; ++i) {
         score = core::Score{};
         score.code = core::ScoreCode::no_future;
         if (i < n) score = step_score(&rows, i, model->rung);
-        put_step(&to, i + 1, iso_time(model->grid.type, forecast_time(handle, i + 1)), score, true);
+        put_step(&to, i + 1, iso_time(model->grid.type, forecast_time(handle, i + 1)), score, true,
+                 i < n && spread.n_quantiles > 0 ? step_quantiles(&rows, i) : Datum(0));
     }
     return Datum(0);
 }

@@ -104,18 +104,23 @@ int forecast_default_horizon(const ForecastHandle* handle) {
     return core::default_horizon(handle->model->grid.type, handle->model->grid.step);
 }
 
-void make_forecast(ForecastHandle* handle, int n, double level, const double* future,
-                   int n_features, ForecastRows* rows) {
+void make_forecast(ForecastHandle* handle, int n, const ForecastSpread& spread,
+                   const double* future, int n_features, ForecastRows* rows) {
     wall::WallError error;
     if (!wall::across_wall(&error, [&] {
             const auto h = static_cast<std::size_t>(n);
-            handle->numbers->assign(3 * h, NAN);
+            const auto n_quantiles = static_cast<std::size_t>(spread.n_quantiles);
+            handle->numbers->assign((3 + n_quantiles) * h, NAN);
             handle->flags->assign(h, 0);
             handle->times->resize(h);
             double* at = handle->numbers->data();
-            const core::ForecastSteps steps = {
-                {at, h}, {at + h, h}, {at + 2 * h, h}, {handle->flags->data(), h}};
-            const double levels[] = {level};
+            const core::ForecastSteps steps = {{at, h},
+                                               {at + h, h},
+                                               {at + 2 * h, h},
+                                               {handle->flags->data(), h},
+                                               {spread.quantiles, n_quantiles},
+                                               {at + 3 * h, n_quantiles * h}};
+            const double levels[] = {spread.level};
             const std::span<const double> x(future, h * static_cast<std::size_t>(n_features));
             if (core::forecast_model(*handle->model, handle->zone, x, levels, steps) !=
                 core::ForecastStatus::ok) {
@@ -124,7 +129,14 @@ void make_forecast(ForecastHandle* handle, int n, double level, const double* fu
             }
             for (std::size_t i = 0; i < h; ++i)
                 (*handle->times)[i] = forecast_time(handle, static_cast<int64>(i) + 1);
-            *rows = {n, at, at + h, at + 2 * h, handle->flags->data(), handle->times->data()};
+            *rows = {n,
+                     at,
+                     at + h,
+                     at + 2 * h,
+                     handle->flags->data(),
+                     handle->times->data(),
+                     spread.n_quantiles,
+                     at + 3 * h};
         }))
         wall::raise_wall_error(&error);
 }

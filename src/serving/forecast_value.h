@@ -13,6 +13,13 @@ ForecastHandle* make_forecast_handle(MemoryContext context);
 // Raises XX001 when the bytes are damaged. The model is valid until the next call.
 const core::ForecastModel* decode_forecast(ForecastHandle* handle, const char* data, Size length);
 
+// What is asked for beside the mean: the interval of a level, and quantiles, ascending.
+struct ForecastSpread {
+    double level;
+    int n_quantiles;
+    const double* quantiles;
+};
+
 // Forecasts in arrays of the handle; valid until the next call.
 struct ForecastRows {
     int n;
@@ -20,10 +27,12 @@ struct ForecastRows {
     const double *lower, *upper;  // of one level; NaN: none
     const unsigned char* flags;   // core::ForecastFlag
     const int64* times;           // as the source's column has them
+    int n_quantiles;
+    const double* quantiles;  // step after step
 };
 // Of the decoded model: `n` steps. future: n x n_features, column-major.
-void make_forecast(ForecastHandle* handle, int n, double level, const double* future,
-                   int n_features, ForecastRows* rows);
+void make_forecast(ForecastHandle* handle, int n, const ForecastSpread& spread,
+                   const double* future, int n_features, ForecastRows* rows);
 // The time of step `step` (1-based) behind the series' end; 0 and less: of its observations.
 int64 forecast_time(const ForecastHandle* handle, int64 step);
 core::TimeZoneMap forecast_zone(const ForecastHandle* handle);

@@ -254,7 +254,8 @@ void draw_forecast(Plot* plot, const Window* window, ForecastHandle* handle,
         double* lower = gaps(plot->n);
         double* upper = gaps(plot->n);
         bool has_band = false;
-        const int n = forecast_steps(handle, window->model, window->horizon, level, future, &rows);
+        const ForecastSpread spread = {level, 0, nullptr};
+        const int n = forecast_steps(handle, window->model, window->horizon, spread, future, &rows);
         for (int i = 0; i < n; ++i) {
             const int at = window->history + i;
             mean[at] = rows.mean[i];

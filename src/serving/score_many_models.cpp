@@ -40,6 +40,7 @@ struct ScoreArguments {
     int horizon;  // 0: not given
     double level;
     Jsonb* options;
+    QuantileOption quantiles;
     bool replace;
     bool row_security;
     int workers;
@@ -69,8 +70,12 @@ void read_options(ScoreArguments* a) {
             a->row_security = pg::option_bool(key, &value);
             continue;
         }
+        if (strcmp(key, "quantiles") == 0) {
+            read_quantile_option(&a->quantiles, key, &value);
+            continue;
+        }
         if (strcmp(key, "on_existing") != 0)
-            pg::raise_unknown_option(key, "\"on_existing\", \"row_security\"");
+            pg::raise_unknown_option(key, "\"on_existing\", \"quantiles\", \"row_security\"");
         static const char* const valid = "\"append\" or \"replace\"";
         const char* choice = pg::option_string(key, &value, valid);
         a->replace = strcmp(choice, "replace") == 0;
@@ -311,6 +316,11 @@ void require_arguments_of_kind(const ScoreArguments* a, const ScoreSpec* spec, b
                         errmsg("horizon applies to forecasters only, not to algorithm \"%s\"",
                                spec->run->algorithm),
                         errhint("Leave it NULL: the source's rows are scored.")));
+    if (!forecasts && a->quantiles.n > 0)
+        ereport(ERROR, (errcode(ERRCODE_INVALID_PARAMETER_VALUE),
+                        errmsg("quantiles apply to forecasters only, not to algorithm \"%s\"",
+                               spec->run->algorithm),
+                        errhint("Other predictions have one interval, of the argument level.")));
     if (forecasts && a->source != nullptr && spec->models.n_features == 0)
         ereport(ERROR, (errcode(ERRCODE_INVALID_PARAMETER_VALUE),
                         errmsg("the forecasters of model set \"%s\" take no features from a source",
@@ -326,6 +336,7 @@ void require_arguments_of_kind(const ScoreArguments* a, const ScoreSpec* spec, b
 void score(const ScoreArguments* a, ScoreSpec* spec, ScoreRun* run, TimestampTz* finished) {
     PredictionsTable table = {};
     spec->level = a->level;
+    spec->quantiles = &a->quantiles;
     registry::lock_models();
     PushActiveSnapshot(GetTransactionSnapshot());  // the statement's is older than the lock
     find_score_models(&spec->models, a->model_set, a->version);

@@ -4,6 +4,7 @@
 #include "pg/server.h"
 #include "pg/source.h"
 #include "registry/registry.h"
+#include "serving/forecast_quantiles.h"
 #include "serving/score_models.h"
 
 namespace many::serving {
@@ -23,6 +24,7 @@ struct ScoreSpec {
     int n_carried;  // the partition columns, then the id columns
     CarriedColumn* carried;
     double level;
+    const QuantileOption* quantiles;  // of forecasters
 };
 
 // Checks that the source has the partition columns and the features, readable as in training, and

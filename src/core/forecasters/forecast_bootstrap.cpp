@@ -73,9 +73,8 @@ void set_residuals(ForecastModel& model, const SeriesData& series) {
     }
 }
 
-bool bootstrap_intervals(const ForecastModel& model, std::span<const double> means,
-                         std::span<const double> levels, std::span<double> lower,
-                         std::span<double> upper) {
+bool bootstrap_quantiles(const ForecastModel& model, std::span<const double> means,
+                         std::span<const double> probabilities, std::span<double> quantiles) {
     const std::size_t members = model.members.size(), h = means.size() / members;
     const std::size_t n = model.residuals.size() / members;
     if (n < kFewestResiduals || h == 0) return false;
@@ -106,10 +105,10 @@ bool bootstrap_intervals(const ForecastModel& model, std::span<const double> mea
         const bool known =
             std::none_of(at.begin(), at.end(), [](double v) { return std::isnan(v); });
         if (known) std::sort(at.begin(), at.end());
-        for (std::size_t l = 0; l < levels.size(); ++l) {
-            const double tail = (1 - levels[l]) / 2;
-            lower[t * levels.size() + l] = known ? quantile(at, tail) : FitSummary::kNone;
-            upper[t * levels.size() + l] = known ? quantile(at, 1 - tail) : FitSummary::kNone;
+        const std::span<double> out =
+            quantiles.subspan(t * probabilities.size(), probabilities.size());
+        for (std::size_t i = 0; i < out.size(); ++i) {
+            out[i] = known ? quantile(at, probabilities[i]) : FitSummary::kNone;
         }
     }
     return true;

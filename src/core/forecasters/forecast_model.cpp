@@ -65,13 +65,18 @@ class Forecaster {
     [[nodiscard]] ForecastStatus forecast_members(std::span<const double> regressors);
     void combine_means();
     void analytic();
+    void analytic_quantiles();
+    [[nodiscard]] bool bootstrap();
     void conformal();
+    void conformal_quantiles(std::span<const double> pooled);
+    void make_intervals();
     [[nodiscard]] double conformal_width(std::size_t step, double level,
                                          std::span<const double> pooled) const;
     [[nodiscard]] std::vector<double> pooled_scores() const;
     [[nodiscard]] double mean_score(std::size_t step) const noexcept;
     void clear_intervals();
     void finish_step(std::size_t t);
+    void finish_quantiles(std::size_t t);
     [[nodiscard]] bool explosive(double mean) const noexcept;
 
     const ForecastModel& model_;
@@ -116,6 +121,7 @@ void Forecaster::combine_means() {
 void Forecaster::clear_intervals() {
     std::fill(out_.lower.begin(), out_.lower.end(), FitSummary::kNone);
     std::fill(out_.upper.begin(), out_.upper.end(), FitSummary::kNone);
+    std::fill(out_.quantiles.begin(), out_.quantiles.end(), FitSummary::kNone);
 }
 
 void Forecaster::analytic() {
@@ -140,6 +146,58 @@ void Forecaster::analytic() {
             out_.upper[t * levels_.size() + l] = combine_(upper.data(), members_, 1);
         }
     }
+    if (!out_.probabilities.empty()) analytic_quantiles();
+}
+
+void Forecaster::analytic_quantiles() {
+    const std::span<const double> p = out_.probabilities;
+    std::vector<double> z(members_ * p.size()), places(members_);
+    for (std::size_t k = 0; k < members_; ++k) {
+        const double df = interval_degrees_of_freedom(model_.members[k]);
+        for (std::size_t i = 0; i < p.size(); ++i) {
+            z[k * p.size() + i] =
+                p[i] < 0.5 ? -quantile_distance(p[i], df) : quantile_distance(1 - p[i], df);
+        }
+    }
+    for (std::size_t t = 0; t < h_; ++t) {
+        for (std::size_t i = 0; i < p.size(); ++i) {
+            for (std::size_t k = 0; k < members_; ++k) {
+                const double variance = variances_[k * h_ + t];
+                const double root = variance >= 0 ? std::sqrt(variance) : FitSummary::kNone;
+                places[k] = means_[k * h_ + t] + z[k * p.size() + i] * root;
+            }
+            double& place = out_.quantiles[t * p.size() + i];
+            place = combine_(places.data(), members_, 1);
+            if (std::isnan(place)) continue;
+            // Members without a variance have a part in the mean only.
+            if (p[i] <= 0.5) place = std::min(place, out_.mean[t]);
+            if (p[i] >= 0.5) place = std::max(place, out_.mean[t]);
+        }
+    }
+}
+
+// Ends of intervals and quantiles from the same paths.
+bool Forecaster::bootstrap() {
+    const std::size_t levels = levels_.size(), n = out_.probabilities.size();
+    std::vector<double> p;
+    p.reserve(2 * levels + n);
+    for (const double level : levels_) {
+        const double tail = (1 - level) / 2;
+        p.push_back(tail);
+        p.push_back(1 - tail);
+    }
+    p.insert(p.end(), out_.probabilities.begin(), out_.probabilities.end());
+    std::vector<double> found(h_ * p.size());
+    if (!bootstrap_quantiles(model_, means_, p, found)) return false;
+    for (std::size_t t = 0; t < h_; ++t) {
+        const double* at = found.data() + t * p.size();
+        for (std::size_t l = 0; l < levels; ++l) {
+            out_.lower[t * levels + l] = at[2 * l];
+            out_.upper[t * levels + l] = at[2 * l + 1];
+        }
+        for (std::size_t i = 0; i < n; ++i) out_.quantiles[t * n + i] = at[2 * levels + i];
+    }
+    return true;
 }
 
 double Forecaster::mean_score(std::size_t step) const noexcept {
@@ -199,6 +257,20 @@ void Forecaster::conformal() {
             out_.upper[t * levels_.size() + l] = out_.mean[t] + half;
         }
     }
+    conformal_quantiles(pooled);
+}
+
+// Those of the interval that they are the ends of; in the middle there is the forecast.
+void Forecaster::conformal_quantiles(std::span<const double> pooled) {
+    const std::span<const double> p = out_.probabilities;
+    for (std::size_t t = 0; t < h_; ++t) {
+        for (std::size_t i = 0; i < p.size(); ++i) {
+            const bool below = p[i] < 0.5;
+            const double level = 1 - 2 * (below ? p[i] : 1 - p[i]);
+            const double half = level > 0 ? conformal_width(t, level, pooled) : 0;
+            out_.quantiles[t * p.size() + i] = out_.mean[t] + (below ? -half : half);
+        }
+    }
 }
 
 // In 64ths, so that no difference overflows. A constant series has a range of what rounding leaves.
@@ -211,12 +283,13 @@ bool Forecaster::explosive(double mean) const noexcept {
     return at - high > kExplosive * range || low - at > kExplosive * range;
 }
 
+// "+ 0.0" makes 0 of the -0 that small negative values are rounded to.
 void Forecaster::finish_step(std::size_t t) {
     double& mean = out_.mean[t];
     const std::size_t levels = levels_.size();
     if (!std::isnan(mean)) {
         if (explosive(mean)) out_.flags[t] |= kForecastExplosive;
-        if (model_.round) mean = std::round(mean);
+        if (model_.round) mean = std::round(mean) + 0.0;
         if (mean < low_ || mean > high_) out_.flags[t] |= kForecastBounded;
         mean = std::min(std::max(mean, low_), high_);
     }
@@ -228,17 +301,73 @@ void Forecaster::finish_step(std::size_t t) {
             continue;
         }
         if (model_.round) {
-            lower = std::floor(lower);
-            upper = std::ceil(upper);
+            lower = std::floor(lower) + 0.0;
+            upper = std::ceil(upper) + 0.0;
         }
         lower = std::min(std::clamp(lower, low_, high_), mean);
         upper = std::max(std::clamp(upper, low_, high_), mean);
     }
 }
 
+// Rounded outward as intervals are. Then in order, from the middle outward: conformal quantiles are
+// of one step's errors where these suffice, and of all steps' otherwise.
+void Forecaster::finish_quantiles(std::size_t t) {
+    const std::span<const double> p = out_.probabilities;
+    const std::span<double> q = out_.quantiles.subspan(t * p.size(), p.size());
+    for (std::size_t i = 0; i < p.size(); ++i) {
+        if (std::isnan(out_.mean[t]) || !std::isfinite(q[i])) {
+            q[i] = FitSummary::kNone;
+            continue;
+        }
+        if (model_.round) {
+            q[i] = p[i] < 0.5 ? std::floor(q[i]) : p[i] > 0.5 ? std::ceil(q[i]) : std::round(q[i]);
+            q[i] += 0.0;
+        }
+        q[i] = std::clamp(q[i], low_, high_);
+    }
+    const auto middle = std::lower_bound(p.begin(), p.end(), 0.5) - p.begin();
+    double low = std::numeric_limits<double>::infinity(), high = -low;
+    for (auto i = static_cast<std::size_t>(middle); i < p.size(); ++i) {
+        if (std::isnan(q[i])) continue;
+        if (low > q[i]) low = q[i];
+        q[i] = high = std::max(q[i], high);
+    }
+    for (auto i = static_cast<std::size_t>(middle); i-- > 0;) {
+        if (!std::isnan(q[i])) q[i] = low = std::min(q[i], low);
+    }
+}
+
+void Forecaster::make_intervals() {
+    switch (model_.intervals) {
+        case IntervalMethod::none:
+            clear_intervals();
+            break;
+        case IntervalMethod::conformal:
+            conformal();
+            break;
+        case IntervalMethod::bootstrap:
+            if (bootstrap()) break;
+            [[fallthrough]];
+        case IntervalMethod::analytic:
+            analytic();
+            break;
+    }
+}
+
+void check_probabilities(std::span<const double> probabilities) {
+    double before = 0;
+    for (const double p : probabilities) {
+        if (!(p > before && p < 1)) {
+            throw Error(ErrorKind::invalid_argument, "quantiles ascend between 0 and 1");
+        }
+        before = p;
+    }
+}
+
 ForecastStatus Forecaster::run(std::span<const double> regressors) {
     std::fill(out_.flags.begin(), out_.flags.end(), std::uint8_t{0});
     for (const double level : levels_) (void)interval_half_width(1, level);  // throws
+    check_probabilities(out_.probabilities);
     const ForecastStatus status = forecast_members(regressors);
     if (status != ForecastStatus::ok) return status;
     combine_means();
@@ -249,23 +378,11 @@ ForecastStatus Forecaster::run(std::span<const double> regressors) {
         low_ = std::ceil(low_);
         high_ = std::floor(high_);
     }
-    if (!levels_.empty()) {
-        switch (model_.intervals) {
-            case IntervalMethod::none:
-                clear_intervals();
-                break;
-            case IntervalMethod::conformal:
-                conformal();
-                break;
-            case IntervalMethod::bootstrap:
-                if (bootstrap_intervals(model_, means_, levels_, out_.lower, out_.upper)) break;
-                [[fallthrough]];
-            case IntervalMethod::analytic:
-                analytic();
-                break;
-        }
+    if (!levels_.empty() || !out_.probabilities.empty()) make_intervals();
+    for (std::size_t t = 0; t < h_; ++t) {
+        finish_step(t);
+        if (!out_.probabilities.empty()) finish_quantiles(t);
     }
-    for (std::size_t t = 0; t < h_; ++t) finish_step(t);
     return ForecastStatus::ok;
 }
 
@@ -277,6 +394,7 @@ ForecastStatus forecast_model(const ForecastModel& model, const TimeZoneMap& zon
     const std::size_t h = out.mean.size(), features = static_cast<std::size_t>(model.n_features);
     if (model.members.empty() || future.size() != h * features || out.flags.size() != h ||
         out.lower.size() != h * levels.size() || out.upper.size() != out.lower.size() ||
+        out.quantiles.size() != h * out.probabilities.size() ||
         (model.combination == Combination::weighted &&
          model.weights.size() != model.members.size())) {
         return ForecastStatus::not_admissible;

@@ -109,6 +109,9 @@ struct ForecastSteps {
     std::span<double> mean;          // h
     std::span<double> lower, upper;  // h x n_levels, step-major
     std::span<std::uint8_t> flags;   // h
+    // Quantiles asked for beside: ascending between 0 and 1; and h x as many, step-major.
+    std::span<const double> probabilities = {};
+    std::span<double> quantiles = {};
 };
 
 // Fills model.residuals from the series that the members were fitted to (x as the fits had it);
@@ -117,13 +120,17 @@ constexpr std::size_t kMaxResiduals = 500;
 void set_residuals(ForecastModel& model, const SeriesData& series);
 
 // Forecasts h = out.mean.size() steps behind the series' end, with central intervals of the levels
-// (0 < level < 1, or Error{invalid_argument}). future: h x n_features, column-major; of the user's
+// (0 < level < 1, or Error{invalid_argument}) and quantiles (likewise). future: h x n_features,
+// column-major; of the user's
 // features (those of the calendar are added here). Deterministic. Cost: of the members; with
 // bootstrap 1,000 paths (fewer beyond 2,000 steps).
 // In this order: members combined; flags; rounded (mean to the nearest, interval ends outward); cut
 // at the bounds (rounded models: at the whole numbers inside them). So lower <= mean <= upper, and
 // nothing is outside the bounds. kForecastBounded is about the mean alone. An interval that is
 // infinite is none. Steps without a finite forecast are NaN and flagged; the status is ok then.
+// Quantiles are what the intervals' ends are, rounded and cut likewise, and ascend; but those of a
+// bootstrap may all lie on one side of the mean, as may be of a skewed distribution. The median is the
+// mean, of a bootstrap that of the paths. NaN where the model has no interval.
 // Status not_admissible: sizes that do not belong together, a model without members.
 [[nodiscard]] ForecastStatus forecast_model(const ForecastModel& model, const TimeZoneMap& zone,
                                             std::span<const double> future,

@@ -27,11 +27,11 @@ class Combiner {
     std::vector<double> sorted_;
 };
 
-// Interval ends of the model's bootstrap. means: members x h. lower, upper: h x levels, step-major.
-// False: no residuals, or a member without a recursion.
-[[nodiscard]] bool bootstrap_intervals(const ForecastModel& model, std::span<const double> means,
-                                       std::span<const double> levels, std::span<double> lower,
-                                       std::span<double> upper);
+// Quantiles of the model's bootstrap. means: members x h. quantiles: h x probabilities, step-major;
+// NaN where a path is. False: no residuals, or a member without a recursion.
+[[nodiscard]] bool bootstrap_quantiles(const ForecastModel& model, std::span<const double> means,
+                                       std::span<const double> probabilities,
+                                       std::span<double> quantiles);
 
 // What is wrong with a model as a whole, its fits included; nullptr: nothing.
 [[nodiscard]] const char* model_defect(const ForecastModel& model) noexcept;

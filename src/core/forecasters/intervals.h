@@ -8,4 +8,8 @@ namespace many::core {
 // method's interval is that of t (df > 0). NaN for a variance that is not there.
 [[nodiscard]] double interval_half_width(double variance, double level, double df = 0);
 
+// How far from the middle, in roots of the variance, the quantile is that cuts off this tail
+// (0 < tail <= 1/2): of the normal distribution, or of Student's t (df > 0).
+[[nodiscard]] double quantile_distance(double tail, double df = 0);
+
 }  // namespace many::core

@@ -59,6 +59,15 @@ bool same_bits(const Doubles& a, const Doubles& b) {
 
 const double kZ95 = 1.959963984540054;
 
+// All quantiles of `h` steps, step-major.
+Doubles quantiles(const ForecastModel& model, std::size_t h, const Doubles& p) {
+    Doubles mean(h), found(h * p.size());
+    std::vector<std::uint8_t> flags(h);
+    EXPECT_EQ(forecast_model(model, {}, {}, {}, {mean, {}, {}, flags, p, found}),
+              ForecastStatus::ok);
+    return found;
+}
+
 // --- Combination, intervals -----------------------------------------------------------------------
 
 TEST(ForecastModel, a_single_member_has_its_own_interval) {
@@ -280,6 +289,97 @@ TEST(ForecastModel, rounded_outward_and_cut_at_the_bounds) {
     EXPECT_EQ(s.mean[0], 0);
     EXPECT_EQ(s.lower[0], 0);
     EXPECT_EQ(s.flags[0], kForecastBounded);
+}
+
+// --- Quantiles ------------------------------------------------------------------------------------
+
+TEST(ForecastModel, quantiles_of_a_variance) {
+    const Doubles q = quantiles(model_of({level_fit(5, 4)}), 2, {0.025, 0.5, 0.9});
+    EXPECT_NEAR(q[0], 5 - kZ95 * 2, 1e-12);
+    EXPECT_EQ(q[1], 5);
+    EXPECT_NEAR(q[2], 5 + 1.2815515655446004 * 2, 1e-12);
+    EXPECT_NEAR(q[5], 5 + 1.2815515655446004 * std::sqrt(8.0), 1e-12);  // step 2
+    // Far tails are far, not infinite.
+    const Doubles far = quantiles(model_of({level_fit(5, 4)}), 1, {5e-324, 0.5});
+    EXPECT_TRUE(std::isfinite(far[0]) && far[0] < -60);
+}
+
+TEST(ForecastModel, quantiles_of_members_are_combined) {
+    const ForecastModel m =
+        model_of({level_fit(1, 1), level_fit(4, 1), level_fit(2, kNaN)}, Combination::mean);
+    const Doubles q = quantiles(m, 1, {0.025, 0.5});
+    EXPECT_NEAR(q[0], 2.5 - kZ95, 1e-12);
+    EXPECT_NEAR(q[1], 7.0 / 3, 1e-12);  // the forecast
+}
+
+TEST(ForecastModel, conformal_quantiles_ascend_from_the_forecast_outward) {
+    ForecastModel m = model_of({level_fit(0, 1)});
+    m.intervals = IntervalMethod::conformal;
+    m.conformal_steps = 2;
+    m.n_scores = 4;
+    m.scores = {1, 2, 3, 10, 1, 1, 1, 1};
+    // 80 %: the fourth of four; 96 %: of all steps in units of their means, 4 and 1, the eighth of
+    // eight is none; 88 %: the eighth of eight, 2.5 x 4.
+    const Doubles q = quantiles(m, 1, {0.02, 0.06, 0.1, 0.3, 0.5, 0.7, 0.9});
+    EXPECT_TRUE(std::isnan(q[0]));
+    EXPECT_EQ(q[1], -10);
+    EXPECT_EQ(q[2], -10);
+    EXPECT_EQ(q[3], -2);
+    EXPECT_EQ(q[4], 0);
+    EXPECT_EQ(q[5], 2);
+    EXPECT_EQ(q[6], 10);
+    // The errors of all steps may be narrower than those of one: the order is kept.
+    m.conformal_steps = 4;
+    m.scores = {1, 1, 1, 10, 1, 1, 1, 1, 1, 1, 1, 1, 1, 1, 1, 1};
+    EXPECT_EQ(quantiles(m, 1, {0.91}), (Doubles{3.25}));
+    EXPECT_EQ(quantiles(m, 1, {0.9, 0.91}), (Doubles{10, 10}));
+}
+
+TEST(ForecastModel, bootstrap_quantiles_are_those_of_the_paths) {
+    ForecastModel m = model_of({level_fit(10, 1)});
+    m.intervals = IntervalMethod::bootstrap;
+    m.seed = 7;
+    m.residuals = {-1, -1, -1, -1, -1, -1, -1, -1, -1, 9};  // skewed: the mean is not the median
+    const Doubles q = quantiles(m, 1, {0.1, 0.5, 0.8, 0.99});
+    EXPECT_EQ(q, (Doubles{9, 9, 9, 19}));
+    // Rounded, cut, in order.
+    m.round = true;
+    m.upper_bound = 15.5;
+    EXPECT_EQ(quantiles(m, 1, {0.1, 0.99}), (Doubles{9, 15}));
+}
+
+TEST(ForecastModel, quantiles_are_rounded_outward_and_cut) {
+    ForecastModel m = model_of({level_fit(5.4, 4)});
+    m.round = true;
+    m.lower_bound = 2;
+    EXPECT_EQ(quantiles(m, 1, {0.025, 0.1, 0.5, 0.9}), (Doubles{2, 2, 5, 8}));
+    // No -0.
+    m = model_of({level_fit(-0.2, 0)});
+    m.round = true;
+    const Steps s = forecast(m, 1);
+    EXPECT_FALSE(std::signbit(s.mean[0]) || std::signbit(s.upper[0]));
+    for (const double q : quantiles(m, 1, {0.5, 0.9})) EXPECT_FALSE(std::signbit(q));
+}
+
+TEST(ForecastModel, no_interval_no_quantiles) {
+    ForecastModel m = model_of({level_fit(5, kNaN)});
+    for (const double q : quantiles(m, 2, {0.1, 0.5})) EXPECT_TRUE(std::isnan(q));
+    m = model_of({level_fit(5, 4)});
+    m.intervals = IntervalMethod::none;
+    for (const double q : quantiles(m, 2, {0.1, 0.5})) EXPECT_TRUE(std::isnan(q));
+}
+
+TEST(ForecastModel, quantiles_are_checked) {
+    const ForecastModel m = model_of({level_fit(5, 4)});
+    for (const Doubles& p :
+         {Doubles{0}, Doubles{1}, Doubles{0.5, 0.5}, Doubles{0.9, 0.1}, Doubles{kNaN}}) {
+        EXPECT_THROW((void)quantiles(m, 1, p), Error);
+    }
+    Doubles mean(1), found(3);
+    const Doubles p = {0.1, 0.9};
+    std::vector<std::uint8_t> flags(1);
+    EXPECT_EQ(forecast_model(m, {}, {}, {}, {mean, {}, {}, flags, p, found}),
+              ForecastStatus::not_admissible);
 }
 
 TEST(ForecastModel, forecasts_far_from_the_series_are_explosive) {
