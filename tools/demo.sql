@@ -155,7 +155,7 @@ WHERE run_id = (SELECT max(run_id) FROM demand_predictions) GROUP BY 1 ORDER BY 
 
 \echo
 \echo '  Forecasts: weekly units of the 200 best-selling products, a year of them. For each, the'
-\echo '  median of three or four models; four forecasts of the past, four weeks ahead, judge it.'
+\echo '  median of four models; four forecasts of the past, four weeks ahead, judge it.'
 \echo
 CREATE TABLE weekly AS
 SELECT stock_code AS product, date_trunc('week', day)::date AS week, sum(units) AS units
@@ -198,8 +198,8 @@ ORDER BY product, week;
 \echo
 \echo '  One of them as a picture (format => ''svg'' is the default):'
 \echo
-\echo '  SELECT many_models.plot_forecast(''weekly'', ''{"product": "22423"}'', format => ''text'');'
+\echo '  SELECT many_models.plot_forecast(''weekly'', ''{"product": "23084"}'', 8, format => ''text'');'
 \echo
 \pset format unaligned
 \pset tuples_only on
-SELECT many_models.plot_forecast('weekly', '{"product": "22423"}', format => 'text');
+SELECT many_models.plot_forecast('weekly', '{"product": "23084"}', 8, format => 'text');

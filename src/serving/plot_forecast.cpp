@@ -37,6 +37,18 @@ constexpr int kMostHistory = 100000;
 constexpr int kLeastHistory = 30;
 constexpr double kLevels[] = {0.95, 0.8};
 
+// Where the series comes from: the run that made the model, or, when its version was dropped and the
+// model is in production, the set's definition.
+struct Definition {
+    const char* model_set;
+    const char* source;
+    const char* target;
+    const char* time_column;
+    int n_keys;
+    const char** keys;
+    Oid* key_types;  // base types
+};
+
 // Rows of one observation, by the option duplicates.
 struct Observation {
     double sum, largest;
@@ -92,6 +104,26 @@ int default_history(const core::ForecastModel* model, int horizon) {
     return static_cast<int>(std::min<int64>(n, kMostHistory));
 }
 
+// The names and types of the keys, which outlive the cache's entry.
+void copy_keys(Definition* definition, const CachedModel* entry) {
+    const Size n = static_cast<Size>(entry->set->n_keys) + 1;
+    definition->n_keys = entry->set->n_keys;
+    definition->keys = static_cast<const char**>(palloc(sizeof(char*) * n));
+    definition->key_types = static_cast<Oid*>(palloc(sizeof(Oid) * n));
+    for (int i = 0; i < definition->n_keys; ++i) {
+        definition->keys[i] = pstrdup(entry->run->columns[i].name);
+        definition->key_types[i] = entry->run->columns[i].base_type;
+    }
+}
+
+void find_definition(Definition* definition, int version, const registry::ModelSet* set) {
+    const registry::TrainingRun* run =
+        registry::find_training_run_if_any(definition->model_set, version);
+    definition->source = run != nullptr ? run->source : set->source;
+    definition->target = run != nullptr ? run->target : set->target;
+    definition->time_column = run != nullptr ? run->time_column : set->time_column;
+}
+
 // --- The source ---------------------------------------------------------------------------------
 
 const char* literal(const char* text, Oid type) {
@@ -114,11 +146,11 @@ Oid checked_time_type(const pg::Source* source, const char* name, core::TimeType
     return type;
 }
 
-void append_key_condition(StringInfo query, const pg::Source* source,
-                          const registry::TrainingRun* run, int i, Jsonb* key) {
-    const char* name = run->partition_by[i];
+void append_key_condition(StringInfo query, const pg::Source* source, const Definition* definition,
+                          int i, Jsonb* key) {
+    const char* name = definition->keys[i];
     const Form_pg_attribute column = required_column(source, name, "a partition column");
-    const Oid type = getBaseType(type_from_text(run->key_types[i]));
+    const Oid type = definition->key_types[i];
     JsonbValue space;
     const JsonbValue* value =
         getKeyJsonValueFromContainer(&key->root, name, static_cast<int>(strlen(name)), &space);
@@ -133,19 +165,22 @@ void append_key_condition(StringInfo query, const pg::Source* source,
 }
 
 // The rows of the window: time, target.
-const char* window_query(Window* window, const registry::TrainingRun* run, Jsonb* key, int64 from) {
-    const pg::Source* source = pg::describe_source(run->source, "the source of the model set");
+const char* window_query(Window* window, const Definition* definition, Jsonb* key, int64 from) {
+    const pg::Source* source =
+        pg::describe_source(definition->source, "the source of the model set");
     StringInfoData query;
     initStringInfo(&query);
-    (void)required_column(source, run->target, "the target");
-    window->time_type = checked_time_type(source, run->time_column, window->model->grid.type);
-    const char* time = quote_identifier(run->time_column);
+    (void)required_column(source, definition->target, "the target");
+    window->time_type =
+        checked_time_type(source, definition->time_column, window->model->grid.type);
+    const char* time = quote_identifier(definition->time_column);
     appendStringInfo(&query,
                      "SELECT s.%s, many_models.number_of(s.%s) FROM %s AS s WHERE s.%s "
                      "OPERATOR(pg_catalog.>=) %s",
-                     time, quote_identifier(run->target), source->from_clause, time,
+                     time, quote_identifier(definition->target), source->from_clause, time,
                      literal(iso_time(window->model->grid.type, from), window->time_type));
-    for (int i = 0; i < run->n_keys; ++i) append_key_condition(&query, source, run, i, key);
+    for (int i = 0; i < definition->n_keys; ++i)
+        append_key_condition(&query, source, definition, i, key);
     return query.data;
 }
 
@@ -192,12 +227,12 @@ double observed(const Observation& o, core::DuplicatePolicy duplicates) {
 // --- The text -----------------------------------------------------------------------------------
 
 // "demand: product 22423, country UK"
-char* plot_title(const registry::TrainingRun* run, Jsonb* key) {
+char* plot_title(const Definition* definition, Jsonb* key) {
     StringInfoData title;
     initStringInfo(&title);
-    appendStringInfoString(&title, run->model_set);
-    for (int i = 0; i < run->n_keys; ++i) {
-        const char* name = run->partition_by[i];
+    appendStringInfoString(&title, definition->model_set);
+    for (int i = 0; i < definition->n_keys; ++i) {
+        const char* name = definition->keys[i];
         JsonbValue space;
         JsonbValue* value =
             getKeyJsonValueFromContainer(&key->root, name, static_cast<int>(strlen(name)), &space);
@@ -322,19 +357,24 @@ Datum many_plot_forecast(PG_FUNCTION_ARGS) {
         features_by_step(entry->run, PG_GETARG_JSONB_P(kFeatures), handle, window.horizon, &future);
     // The entry is not used from here on: functions of the source may call predict.
     const int version = entry->run->version;
+    Definition definition = {};
+    definition.model_set = name;
+    copy_keys(&definition, entry);
     draw_forecast(&plot, &window, handle, &future);
     plot.labels = time_labels(&window, handle);
     const MemoryContext outer = CurrentMemoryContext;
     if (SPI_connect() != SPI_OK_CONNECT) elog(ERROR, "SPI_connect failed");
-    const registry::TrainingRun* run = registry::find_training_run(name, version);
     const registry::ModelSet* set = registry::find_model_set(name, false);
-    const core::DuplicatePolicy duplicates =
-        duplicate_policy(set == nullptr ? nullptr : set->options);
+    if (set == nullptr)
+        ereport(ERROR, (errcode(ERRCODE_UNDEFINED_OBJECT),
+                        errmsg("model set \"%s\" does not exist", name)));
+    find_definition(&definition, version, set);
+    const core::DuplicatePolicy duplicates = duplicate_policy(set->options);
     const int64 from = forecast_time(handle, 1 - window.history);
-    (void)pg::run_read_query(window_query(&window, run, key, from), 1, take_row, &window);
+    (void)pg::run_read_query(window_query(&window, &definition, key, from), 1, take_row, &window);
     MemoryContextSwitchTo(outer);
     draw_actuals(&plot, &window, duplicates);
-    plot.title = plot_utf8(plot_title(run, key));
+    plot.title = plot_utf8(plot_title(&definition, key));
     for (int i = 0; i < plot.n; ++i) plot.labels[i] = plot_utf8(plot.labels[i]);
     SPI_finish();
     MemoryContextSwitchTo(outer);

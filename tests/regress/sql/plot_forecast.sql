@@ -77,6 +77,12 @@ CREATE OR REPLACE FUNCTION seen(v float8) RETURNS float8 LANGUAGE plpgsql AS $$B
 SELECT plot_error($$SELECT many_models.plot_forecast('spied', '{}')$$);
 SELECT count(*) FROM witness;
 
+-- In production, its version dropped: by the set's definition.
+SELECT promoted FROM many_models.promote_models('plotted');
+SELECT many_models.drop_models('plotted', 1);
+SELECT many_models.plot_forecast('plotted', '{"shop": null}') IS NOT NULL AS plotted;
+SELECT trained FROM many_models.train_many_models('plotted');
+
 -- Mistakes.
 SELECT statement, plot_error('SELECT many_models.plot_forecast(' || statement || ')') AS error FROM (VALUES
     ('NULL, ''{}'''), ('''nix'', ''{}'''), ('''plotted'', ''{"store": 1}'''), ('''plotted'', ''{"shop": null}'', 0'), ('''plotted'', ''{"shop": null}'', 3, 0'),
