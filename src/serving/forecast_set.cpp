@@ -45,7 +45,6 @@ char* iso_time(core::TimeType type, int64 time) {
             EncodeDateTime(&tm, fraction, true, offset, zone_name, USE_ISO_DATES, text);
             return pstrdup(text);
         case core::TimeType::integer:
-            if (!pg::time_fits(INT8OID, time)) return nullptr;
             break;
     }
     return psprintf(INT64_FORMAT, time);
@@ -179,7 +178,10 @@ Datum many_forecast_set(PG_FUNCTION_ARGS) {
         score = core::Score{};
         score.code = core::ScoreCode::no_future;
         if (i < n) score = step_score(&rows, i, model->rung);
-        put_step(&to, i + 1, iso_time(model->grid.type, forecast_time(handle, i + 1)), score, true,
+        const int64 time = forecast_time(handle, i + 1);
+        const bool is_time =
+            model->grid.type != core::TimeType::integer || pg::time_fits(INT8OID, time);
+        put_step(&to, i + 1, is_time ? iso_time(model->grid.type, time) : nullptr, score, true,
                  i < n && spread.n_quantiles > 0 ? step_quantiles(&rows, i) : Datum(0));
     }
     return Datum(0);
