@@ -24,11 +24,28 @@ CREATE FUNCTION many_models.forecast(
 COMMENT ON FUNCTION many_models.forecast(text, jsonb, integer, double precision, jsonb, integer, double precision[]) IS
     'the forecast of one group, a row for each step behind the end of its series; horizon NULL: as many as suit its frequency; features: an array of objects, one for each step, where the models have features; version NULL: as predict; quantiles: ascending between 0 and 1, in the result in their order';
 
+-- A type to take from an argument cannot be taken from its default: the short form is a function of its own.
+CREATE FUNCTION many_models.model_forecast(
+    model   many_models.model,
+    horizon integer DEFAULT NULL,
+    level   double precision DEFAULT 0.95
+) RETURNS TABLE (
+    forecast_time text,
+    horizon_step  integer,
+    prediction    double precision,
+    lower         double precision,
+    upper         double precision,
+    quantiles     double precision[]
+)
+    AS 'MODULE_PATHNAME', 'many_model_forecast' LANGUAGE C STABLE PARALLEL SAFE COST 1000 ROWS 12;
+COMMENT ON FUNCTION many_models.model_forecast(many_models.model, integer, double precision) IS
+    'the forecast of a model without features, with times as text; horizon NULL: as many steps as suit its frequency';
+
 CREATE FUNCTION many_models.model_forecast(
     model     many_models.model,
-    horizon   integer DEFAULT NULL,
-    level     double precision DEFAULT 0.95,
-    time_type anyelement DEFAULT NULL::timestamp,
+    horizon   integer,
+    level     double precision,
+    time_type anyelement,
     quantiles double precision[] DEFAULT NULL
 ) RETURNS TABLE (
     forecast_time anyelement,

@@ -237,20 +237,22 @@ Datum many_forecast_scores(PG_FUNCTION_ARGS) {
 
 // model_forecast(model, horizon, level, time, quantiles)
 // -> (time, horizon_step, prediction, lower, upper, quantiles)
+// Without the last two arguments: the same with times as text.
 Datum many_model_forecast(PG_FUNCTION_ARGS) {
     ForecastHandle* handle = query_handle(fcinfo);
     InitMaterializedSRF(fcinfo, MAT_SRF_USE_EXPECTED_DESC);
     auto* result = reinterpret_cast<ReturnSetInfo*>(fcinfo->resultinfo);
     if (PG_ARGISNULL(0) || PG_ARGISNULL(2)) return Datum(0);
-    const Oid type = time_argument_type(result);
+    const bool as_text = PG_NARGS() == 3;
+    const Oid type = as_text ? TEXTOID : time_argument_type(result);
     const core::ForecastModel* model = forecaster_argument(handle, PG_GETARG_DATUM(0));
-    check_time_type(type, model);
+    if (!as_text) check_time_type(type, model);
     const int horizon = PG_ARGISNULL(1) ? forecast_default_horizon(handle) : PG_GETARG_INT32(1);
     const double level = PG_GETARG_FLOAT8(2);
     check_horizon(horizon);
     check_interval_level(level);
     ForecastSpread spread = {level, 0, nullptr};
-    if (!PG_ARGISNULL(4)) read_quantiles(&spread, PG_GETARG_ARRAYTYPE_P(4));
+    if (!as_text && !PG_ARGISNULL(4)) read_quantiles(&spread, PG_GETARG_ARRAYTYPE_P(4));
     if (model->n_features > 0)
         ereport(ERROR, (errcode(ERRCODE_FEATURE_NOT_SUPPORTED),
                         errmsg("the model needs the features of the times to come"),
@@ -262,8 +264,13 @@ Datum many_model_forecast(PG_FUNCTION_ARGS) {
         const core::Score score = step_score(&rows, i, model->rung);
         const bool usable = is_usable(score.code);
         const double numbers[] = {score.prediction, score.lower, score.upper};
-        Datum values[6] = {pg::time_datum(type, rows.times[i]), Int32GetDatum(i + 1)};
-        bool nulls[6] = {!pg::time_fits(type, rows.times[i])};
+        const bool fits = pg::time_fits(as_text ? INT8OID : type, rows.times[i]) ||
+                          (as_text && model->grid.type != core::TimeType::integer);
+        Datum values[6] = {Datum(0), Int32GetDatum(i + 1)};
+        bool nulls[6] = {!fits};
+        if (fits)
+            values[0] = as_text ? CStringGetTextDatum(iso_time(model->grid.type, rows.times[i]))
+                                : pg::time_datum(type, rows.times[i]);
         for (int k = 0; k < 3; ++k) {
             values[2 + k] = Float8GetDatum(numbers[k]);
             nulls[2 + k] = !usable || std::isnan(numbers[k]);

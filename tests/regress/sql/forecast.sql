@@ -35,6 +35,10 @@ SELECT m.partition_key, f.* FROM many_models.models AS m JOIN many_models.model_
 CROSS JOIN LATERAL many_models.model_forecast(s.model, 1, 0.8, NULL::date) AS f
 WHERE m.model_set = 'naive' ORDER BY 1;
 
+SELECT f.* FROM many_models.models AS m JOIN many_models.model_store AS s USING (model_id)
+CROSS JOIN LATERAL many_models.model_forecast(s.model, 2) AS f
+WHERE m.model_set = 'naive' AND m.partition_key = '{"shop": 2}';
+
 -- Parameters.
 SELECT trained FROM many_models.train_many_models('holt', 'sales', '{shop}', 'units', algorithm => 'holt', time_column => 'week', options => '{"alpha": 0.5, "beta": 0.1, "start": "textbook", "holdout": {"rows": 0}}');
 SELECT kind, term, round(estimate::numeric, 8) AS estimate FROM many_models.forecast_terms WHERE model_set = 'holt' AND partition_key = '{"shop": 1}' ORDER BY kind, term;
