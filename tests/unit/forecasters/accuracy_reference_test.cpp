@@ -2,14 +2,16 @@
 // the accuracy of R's forecast 8.20 on the same series. sMAPE in percent and MASE, means over series.
 #include <gtest/gtest.h>
 
+#include <algorithm>
 #include <cmath>
+#include <cstdlib>
 #include <map>
 #include <string>
 #include <vector>
 
 #include "core/forecasters/ces.h"
-#include "core/forecasters/ets.h"
 #include "unit/forecasters/reference_support.h"
+#include "unit/forecasters/trainer_support.h"
 
 namespace many::core {
 namespace {
@@ -92,29 +94,87 @@ std::map<std::string, Accuracy> accuracy_of(const Forecast& forecast) {
     return out;
 }
 
-TEST(Accuracy, damped_holt_is_that_of_r_or_better) {
-    MANY_NEED_SHARED_DATA();
-    EtsWorkspace workspace;
-    EtsForm form;
-    ASSERT_TRUE(EtsForm::parse("AAdN", form));
-    const auto here = accuracy_of([&](const Series& s, std::size_t horizon) {
-        EtsFit fit;
-        EXPECT_EQ(fit_ets({s.y, s.season_length}, form, damped_holt_options(), {}, workspace, fit),
-                  ForecastStatus::ok);
-        std::vector<double> mean(horizon), variance(horizon);
-        EXPECT_EQ(forecast_ets(fit, {mean, variance}), ForecastStatus::ok);
-        return mean;
-    });
-    const auto r = accuracy_of_r("damped");
-    ASSERT_EQ(r.size(), 5U);
-    for (const auto& [period, theirs] : r) {
-        const Accuracy& ours = here.at(period);
-        EXPECT_EQ(ours.n, theirs.n);
-        EXPECT_LT(ours.smape, theirs.smape * 1.01) << period;
-        EXPECT_LT(ours.mase, theirs.mase * 1.015) << period;
+// Of every series, or of those whose place is a multiple of `every`, by the trainer.
+std::map<std::string, Accuracy> accuracy_of_method(ForecastMethod method, int every = 1) {
+    int place = 0;
+    std::map<std::string, Accuracy> out;
+    for (const auto& [id, s] : m3_series()) {
+        if (place++ % every != 0) continue;
+        ForecastSpec spec = test::plain_spec(method, static_cast<int>(s.held_back.size()));
+        if (s.season_length > 1) spec = test::with_season(spec, s.season_length);
+        const test::Trained t = test::train(spec, test::rows_of(s.y));
+        EXPECT_EQ(t.result.status, FitStatus::ok) << id << ": " << t.result.message;
+        const std::vector<double> mean = test::forecast(t.model, s.held_back.size()).mean;
+        out[s.period].add(s, mean);
+        out["all"].add(s, mean);
     }
-    EXPECT_LT(here.at("all").smape, r.at("all").smape);
-    EXPECT_LT(here.at("all").mase, r.at("all").mase);
+    return out;
+}
+
+// MANY_M3_EVERY, or what is usual: with another sample (sanitizers) all runs and nothing is judged.
+int sample_or(int usual) {
+    const char* variable = std::getenv("MANY_M3_EVERY");
+    return variable != nullptr ? std::max(1, std::atoi(variable)) : usual;
+}
+
+// The goal that docs/forecasting.md states: within 1 % of R in each period, or better.
+TEST(Accuracy, smoothing_and_theta_are_those_of_r_or_better) {
+    MANY_NEED_SHARED_DATA();
+    using enum ForecastMethod;
+    const std::pair<ForecastMethod, const char*> methods[] = {
+        {naive, "naive"}, {seasonal_naive, "snaive"}, {ses, "ses"},
+        {holt, "holt"},   {damped_holt, "damped"},    {theta, "theta"}};
+    for (const auto& [method, name] : methods) {
+        const int every = sample_or(1);
+        const auto here = accuracy_of_method(method, every);
+        if (every != 1) continue;
+        const auto r = accuracy_of_r(name);
+        ASSERT_EQ(r.size(), 5U);
+        for (const auto& [period, theirs] : r) {
+            const Accuracy& ours = here.at(period);
+            EXPECT_EQ(ours.n, theirs.n);
+            EXPECT_LT(ours.smape, theirs.smape * 1.01) << name << ", " << period;
+            EXPECT_LT(ours.mase, theirs.mase * 1.01) << name << ", " << period;
+        }
+    }
+}
+
+// Every sixth series. What was measured when the method was as the documentation says, and 0.3 %: a
+// method that got worse fails here. Lower these when it got better.
+TEST(Accuracy, methods_are_as_accurate_as_they_were) {
+    MANY_NEED_SHARED_DATA();
+    using enum ForecastMethod;
+    struct Measured {
+        ForecastMethod method;
+        double smape, mase;
+    };
+    static constexpr Measured kMeasured[] = {
+        {naive2, 13.068, 1.4396},
+        {naive, 14.147, 1.5367},
+        {seasonal_naive, 13.651, 1.5479},
+        {drift, 14.553, 1.4145},
+        {ses, 13.320, 1.5001},
+        {holt, 13.335, 1.3814},
+        {damped_holt, 13.404, 1.3887},
+        {ets, 12.296, 1.3023},
+        {theta, 11.726, 1.2415},
+        {optimised_theta, 11.917, 1.2399},
+        {dynamic_theta, 11.619, 1.2247},
+        {arima, 12.304, 1.3121},
+        {ces, 12.292, 1.3100},
+        {mstl, 12.507, 1.3053},
+        {autoregression, 15.394, 1.7368},
+        {auto_forecast, 12.340, 1.2734},
+        {ensemble, 11.174, 1.1923},
+    };
+    for (const Measured& m : kMeasured) {
+        const int every = sample_or(6);
+        const Accuracy all = accuracy_of_method(m.method, every).at("all");
+        if (every != 6) continue;
+        EXPECT_EQ(all.n, 251);
+        EXPECT_LT(all.smape, m.smape * 1.003) << method_name(m.method);
+        EXPECT_LT(all.mase, m.mase * 1.003) << method_name(m.method);
+    }
 }
 
 TEST(Accuracy, ces_is_what_the_documentation_says) {
