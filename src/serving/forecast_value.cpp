@@ -4,6 +4,7 @@
 #include <cmath>
 #include <vector>
 
+#include "core/learners/forecast_trainer.h"
 #include "pg/forecast_options.h"
 #include "wall/wall.h"
 
@@ -139,6 +140,23 @@ void make_forecast(ForecastHandle* handle, int n, const ForecastSpread& spread,
                      at + 3 * h};
         }))
         wall::raise_wall_error(&error);
+}
+
+bool make_fitted(ForecastHandle* handle, const double* y, double* fitted) {
+    const core::ForecastModel& model = *handle->model;
+    if (model.n_features > 0 || model.calendar) return false;
+    bool made = false;
+    wall::WallError error;
+    if (!wall::across_wall(&error, [&] {
+            core::SeriesData data;
+            data.y = {y, static_cast<std::size_t>(model.n)};
+            data.season_lengths = model.season_lengths;
+            made = core::fitted_values(model, data, *handle->numbers) &&
+                   handle->numbers->size() == data.y.size();
+            if (made) std::copy(handle->numbers->begin(), handle->numbers->end(), fitted);
+        }))
+        wall::raise_wall_error(&error);
+    return made;
 }
 
 const char* forecast_algorithm(const ModelBytes& bytes) {

@@ -42,6 +42,10 @@ core::TimeZoneMap forecast_zone(const ForecastHandle* handle);
 bool move_forecast(ForecastHandle* handle, const double* values, Size n,
                    const unsigned char** bytes, Size* length);
 
+// The one-step forecasts of the decoded model's own series, y of model->n values, into `fitted`. False:
+// there are none (the model has regressors, or a method without).
+bool make_fitted(ForecastHandle* handle, const double* y, double* fitted);
+
 // How many steps a forecast has when the caller does not say.
 int forecast_default_horizon(const ForecastHandle* handle);
 

@@ -55,15 +55,18 @@ struct Observation {
     int64 n;
 };
 
-// `history` observations up to the end of the model's series, then `horizon` steps.
+// `history` observations up to the end of the model's series, then `horizon` steps. What the model said
+// of the history follows from the whole series: then more is read than is drawn.
 struct Window {
     const core::ForecastModel* model;
     core::TimeZoneMap zone;
     int history, horizon;
+    int read;  // observations read up to the end of the series, history or more
     Oid time_type;
-    Observation* observations;
+    Observation* observations;  // read + horizon
 
     [[nodiscard]] int size() const { return history + horizon; }
+    [[nodiscard]] bool reads_all() const { return read == model->n; }
 };
 
 ForecastHandle* call_handle(FunctionCallInfo fcinfo) {
@@ -194,8 +197,8 @@ void take_row(TupleTableSlot* slot, void* argument) {
                         pg::time_number(window->time_type, slot->tts_values[0]), window->zone,
                         index))
         return;
-    const int64 first = window->model->n - window->history;
-    if (index < first || index - first >= window->size()) return;
+    const int64 first = window->model->n - window->read;
+    if (index < first || index - first >= window->read + window->horizon) return;
     Observation* o = &window->observations[index - first];
     o->sum += value;
     o->largest = o->n == 0 ? value : std::max(o->largest, value);
@@ -310,8 +313,30 @@ void draw_forecast(Plot* plot, const Window* window, ForecastHandle* handle,
 
 void draw_actuals(Plot* plot, const Window* window, core::DuplicatePolicy duplicates) {
     double* actual = gaps(plot->n);
-    for (int i = 0; i < plot->n; ++i) actual[i] = observed(window->observations[i], duplicates);
+    const Observation* first = window->observations + (window->read - window->history);
+    for (int i = 0; i < plot->n; ++i) actual[i] = observed(first[i], duplicates);
     plot->actual = actual;
+}
+
+// Of a whole series without gaps: how gaps were filled the model does not say.
+void draw_fitted(Plot* plot, const Window* window, ForecastHandle* handle,
+                 core::DuplicatePolicy duplicates) {
+    if (!window->reads_all()) return;
+    const Size n = static_cast<Size>(window->read);
+    auto* y = static_cast<double*>(palloc(sizeof(double) * n));
+    auto* all = static_cast<double*>(palloc(sizeof(double) * n));
+    for (Size i = 0; i < n; ++i) {
+        y[i] = observed(window->observations[i], duplicates);
+        if (std::isnan(y[i])) return;
+    }
+    if (!make_fitted(handle, y, all)) return;
+    double* fitted = gaps(plot->n);
+    bool any = false;
+    for (int i = 0; i < window->history; ++i) {
+        fitted[i] = all[window->read - window->history + i];
+        any = any || std::isfinite(fitted[i]);
+    }
+    if (any) plot->fitted = fitted;
 }
 
 }  // namespace
@@ -350,8 +375,12 @@ Datum many_plot_forecast(PG_FUNCTION_ARGS) {
                                                : PG_GETARG_INT32(kHistory),
                         window.model->n));
     plot.n = window.size();
-    window.observations =
-        static_cast<Observation*>(palloc0(sizeof(Observation) * static_cast<Size>(plot.n)));
+    window.read = window.model->n <= kMostHistory && window.model->n_filled == 0 &&
+                          window.model->n_features == 0
+                      ? static_cast<int>(window.model->n)
+                      : window.history;
+    window.observations = static_cast<Observation*>(
+        palloc0(sizeof(Observation) * (static_cast<Size>(window.read) + window.horizon)));
     FutureRows future = {};
     if (window.model->n_features > 0 && !PG_ARGISNULL(kFeatures))
         features_by_step(entry->run, PG_GETARG_JSONB_P(kFeatures), handle, window.horizon, &future);
@@ -370,10 +399,11 @@ Datum many_plot_forecast(PG_FUNCTION_ARGS) {
                         errmsg("model set \"%s\" does not exist", name)));
     find_definition(&definition, version, set);
     const core::DuplicatePolicy duplicates = duplicate_policy(set->options);
-    const int64 from = forecast_time(handle, 1 - window.history);
+    const int64 from = forecast_time(handle, 1 - window.read);
     (void)pg::run_read_query(window_query(&window, &definition, key, from), 1, take_row, &window);
     MemoryContextSwitchTo(outer);
     draw_actuals(&plot, &window, duplicates);
+    draw_fitted(&plot, &window, handle, duplicates);
     plot.title = plot_utf8(plot_title(&definition, key));
     for (int i = 0; i < plot.n; ++i) plot.labels[i] = plot_utf8(plot.labels[i]);
     SPI_finish();

@@ -119,11 +119,9 @@ ForecastStatus ForecastTrainer::Impl::add_scores(Part part, ForecastModel& model
     return ForecastStatus::ok;
 }
 
-// The members' one-step forecasts, combined as their forecasts are. False: a member has none.
-bool ForecastTrainer::Impl::combined_fitted(Part part, const ForecastModel& model,
-                                            std::vector<double>& fitted) {
-    const SeriesData data = data_of(part, true);
-    const std::size_t n = at(part.size()), k = model.members.size();
+bool fitted_values(const ForecastModel& model, const SeriesData& data,
+                   std::vector<double>& fitted) {
+    const std::size_t n = data.y.size(), k = model.members.size();
     std::vector<double> each(k * n), errors(n), row(k);
     for (std::size_t i = 0; i < k; ++i) {
         const std::span<double> own = std::span(each).subspan(i * n, n);
@@ -183,7 +181,7 @@ StepMetrics ForecastTrainer::Impl::in_sample(const ForecastModel& model) {
     std::vector<double> fitted;
     std::vector<JudgedPoint> points;
     const ErrorScale scale = error_scale(series.y, series.observed, season_length());
-    if (combined_fitted(whole, model, fitted)) {
+    if (fitted_values(model, data_of(whole, true), fitted)) {
         for (int t = 0; t < size(); ++t) {
             if (series.observed[at(t)] == 0 || !std::isfinite(fitted[at(t)])) continue;
             JudgedPoint point;

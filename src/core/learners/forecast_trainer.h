@@ -70,6 +70,11 @@ struct ForecastSpec {
 // (docs/forecasting.md).
 void default_candidates(ForecastMethod method, ForecastSpec& spec);
 
+// The one-step forecasts of the series that the model was fitted to, the members' combined as their
+// forecasts are; NaN where there is none. False: a member has no such thing.
+[[nodiscard]] bool fitted_values(const ForecastModel& model, const SeriesData& data,
+                                 std::vector<double>& fitted);
+
 // One forecast of a backtest, for backtest_many_models.
 struct BacktestPoint {
     int fold;

@@ -104,8 +104,6 @@ struct ForecastTrainer::Impl {
     // adds none. Only `stopped` is a failure.
     [[nodiscard]] ForecastStatus judge(const Fold& fold, std::vector<JudgedPoint>& points);
     [[nodiscard]] StepMetrics in_sample(const ForecastModel& model);
-    [[nodiscard]] bool combined_fitted(Part part, const ForecastModel& model,
-                                       std::vector<double>& fitted);
 
     // forecast_rival.cpp. Leaves comparison as it is when the rival cannot be judged on these points.
     void compare(const Rival& rival, std::span<const JudgedPoint> held, Comparison& comparison);
