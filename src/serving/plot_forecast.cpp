@@ -2,7 +2,7 @@
 // behind it, as a picture.
 //
 // The source is read as the caller and guarded (pg/source.h): its text is that of whoever trained. Rows
-// are put where they lie on the model's grid, one after the other, so that memory is that of the picture.
+// are put where they lie on the model's grid, one after the other: memory is that of one series.
 // Times without a row stay gaps. Rows behind the end of the model's series are drawn beside the forecast.
 #include "pg/forecast_options.h"
 #include "pg/read_query.h"
