@@ -155,7 +155,7 @@ WHERE run_id = (SELECT max(run_id) FROM demand_predictions) GROUP BY 1 ORDER BY 
 
 \echo
 \echo '  Forecasts: weekly units of the 200 best-selling products, a year of them. For each, the'
-\echo '  median of four models; four forecasts of the past, four weeks ahead, judge it.'
+\echo '  median of four methods; four forecasts of the past, four weeks ahead, judge it.'
 \echo
 CREATE TABLE weekly AS
 SELECT stock_code AS product, date_trunc('week', day)::date AS week, sum(units) AS units
@@ -166,13 +166,15 @@ GROUP BY 1, 2;
 ANALYZE weekly;
 \echo '  SELECT * FROM many_models.train_many_models('
 \echo '      ''weekly'', ''weekly'', ''{product}'', ''units'', algorithm => ''ensemble'', time_column => ''week'','
-\echo '      options => ''{"fill": "zero", "season_length": 1, "lower_bound": 0, "backtest": {"folds": 4, "horizon": 4}}'');'
+\echo '      options => ''{"candidates": ["ets", "arima", "dynamic_theta", "ces"], "fill": "zero",'
+\echo '                   "season_length": 1, "lower_bound": 0, "backtest": {"folds": 4, "horizon": 4}}'');'
 \echo
 SELECT model_set, version, status, groups, trained, failed, rows_read, workers,
        date_trunc('milliseconds', elapsed) AS elapsed
 FROM many_models.train_many_models(
     'weekly', 'weekly', '{product}', 'units', algorithm => 'ensemble', time_column => 'week',
-    options => '{"fill": "zero", "season_length": 1, "lower_bound": 0, "backtest": {"folds": 4, "horizon": 4}}');
+    options => '{"candidates": ["ets", "arima", "dynamic_theta", "ces"], "fill": "zero",
+                 "season_length": 1, "lower_bound": 0, "backtest": {"folds": 4, "horizon": 4}}');
 
 \echo
 \echo '  Is it better than the naive forecast? Backtest by weeks ahead; owa below 1 is better than naive2.'
