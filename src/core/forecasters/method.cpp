@@ -299,7 +299,7 @@ bool method_is_seasonal(ForecastMethod method) noexcept {
 }
 
 // NOLINTNEXTLINE(bugprone-exception-escape): never without a value
-const FitSummary& MethodFit::summary() const noexcept {
+const FitSummary& MethodFit::summary() const {
     return *std::visit([](const auto& f) { return &f.summary; }, fit);
 }
 

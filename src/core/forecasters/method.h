@@ -122,7 +122,7 @@ struct MethodFit {
     ForecastMethod method = ForecastMethod::none;
     AnyFit fit;
 
-    [[nodiscard]] const FitSummary& summary() const noexcept;
+    [[nodiscard]] const FitSummary& summary() const;
 };
 
 // Of the fit's series; more than so many are refused.

@@ -247,7 +247,7 @@ bool belongs(const MethodFit& f) noexcept {
 }  // namespace
 
 // NOLINTNEXTLINE(bugprone-exception-escape): never without a value
-const char* fit_defect(const MethodFit& fit) noexcept {
+const char* fit_defect(const MethodFit& fit) {
     if (!belongs(fit)) return "a fit is not of its method";
     if (n_observations(fit) > kMostObservations) return "a fit has too many observations";
     if (!sound(fit.summary())) return "the summary of a fit is out of range";

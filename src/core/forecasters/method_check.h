@@ -8,6 +8,6 @@
 namespace many::core {
 
 // What is wrong, or nullptr. Cost O(values).
-[[nodiscard]] const char* fit_defect(const MethodFit& fit) noexcept;
+[[nodiscard]] const char* fit_defect(const MethodFit& fit);
 
 }  // namespace many::core
