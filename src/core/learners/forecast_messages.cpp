@@ -71,10 +71,11 @@ void ForecastTrainer::Impl::explain_series(SeriesStatus status, double* rows, st
                              ", from which no step can be inferred";
             result.hint = "Set option frequency, for example to \"day\".";
             if (n > 1) {
-                const double first = rows[time_column];
+                const auto time_of = [&](std::size_t r) {
+                    return std::bit_cast<std::int64_t>(rows[r * stride + time_column]);
+                };
                 for (std::size_t r = 1; r < n; ++r) {
-                    if (std::memcmp(&rows[r * stride + time_column], &first, sizeof first) == 0)
-                        continue;
+                    if (time_of(r) == time_of(0)) continue;
                     result.status = FitStatus::irregular_series;
                     result.message =
                         "no step can be inferred from the times of the series, which "

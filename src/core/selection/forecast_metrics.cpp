@@ -50,7 +50,7 @@ double unit_of_all(std::span<const JudgedPoint> points, Value value) {
 }
 
 struct Accuracy {
-    double n = 0, rmse, mae, mape, smape, mase, rmsse, bias, r2;
+    double n = 0, rmse = 0, mae = 0, mape = 0, smape = 0, mase = 0, rmsse = 0, bias = 0, r2 = 0;
 };
 
 double symmetric_share(double actual, double forecast) noexcept {
