@@ -85,6 +85,7 @@ MODULE_SOURCES = \
     src/pg/source.cpp \
     src/pg/learner_options.cpp \
     src/pg/forecast_options.cpp \
+    src/pg/series_time.cpp \
     src/pg/feature_reader.cpp \
     src/pg/resources.cpp \
     src/pg/worker_cpu.cpp \

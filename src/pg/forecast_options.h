@@ -8,6 +8,7 @@
 
 #include "core/learners/forecast_trainer.h"
 #include "pg/learner_options.h"
+#include "pg/series_time.h"
 #include "pg/server.h"
 
 namespace many::pg {
@@ -37,16 +38,5 @@ bool set_forecast_option(ForecastOptions* options, const char* key, const JsonbV
 
 // type: of the time column, one of int2, int4, int8, date, timestamp, timestamptz.
 void finish_forecast_options(ForecastOptions* options, Oid type, int n_features);
-
-// The zone of a spec, for the core; the names are those of the server's own time zones.
-core::TimeZoneMap time_zone_map(const char* zone);
-
-core::TimeType time_type_of(Oid type);
-
-// The time of a time column as the core has it (see time_grid.h), as a datum of its type, and back.
-Datum time_datum(Oid type, int64 time);
-int64 time_number(Oid type, Datum value);
-// Whether the type has the time: whole numbers may count on beyond the last of theirs.
-bool time_fits(Oid type, int64 time);
 
 }  // namespace many::pg
