@@ -74,36 +74,20 @@ void put_failure(Reader* reader, const ResultHeader* header, const char* body) {
     tuplestore_putvalues(reader->store, reader->descriptor, row, nulls);
 }
 
-void read_bucket(Reader* reader, RunSegment* segment, int bucket, char** buffer, Size* room) {
-    char name[MAXPGPATH];
-    ResultHeader header;
-    pg_snprintf(name, sizeof name, "r%d", bucket);
-    BufFile* file = open_run_file(segment, name);
-    if (file == nullptr) return;
-    while (BufFileRead(file, &header, sizeof header) == sizeof header) {
-        const Size bytes = result_body_bytes(&header);
-        if (bytes > *room) {
-            *room = bytes * 2;
-            *buffer = (char*)repalloc_huge(*buffer, *room);
-        }
-        read_exactly(file, *buffer, bytes);
-        CHECK_FOR_INTERRUPTS();
-        MemoryContext old = MemoryContextSwitchTo(reader->row_context);
-        if (header.kind == ResultKind::trained)
-            put_points(reader, &header, *buffer);
-        else
-            put_failure(reader, &header, *buffer);
-        MemoryContextSwitchTo(old);
-        MemoryContextReset(reader->row_context);
-    }
-    BufFileClose(file);
+void take_result(void* argument, const ResultHeader* header, const char* body) {
+    auto* reader = (Reader*)argument;
+    MemoryContext old = MemoryContextSwitchTo(reader->row_context);
+    if (header->kind == ResultKind::trained)
+        put_points(reader, header, body);
+    else
+        put_failure(reader, header, body);
+    MemoryContextSwitchTo(old);
+    MemoryContextReset(reader->row_context);
 }
 
 void read_results(const Run* run, const ReturnSetInfo* result) {
     Reader reader = {};
     const TrainPlan* plan = run->plan;
-    Size room = 64 * 1024;
-    char* buffer = (char*)palloc(room);
     const int guc_level = NewGUCNestLevel();
     set_text_formats();
     reader.plan = plan;
@@ -118,8 +102,7 @@ void read_results(const Run* run, const ReturnSetInfo* result) {
                                   plan->key_types[i], plan->spec->keys()[i].collation);
     reader.row_context =
         AllocSetContextCreate(CurrentMemoryContext, "many_models backtest", ALLOCSET_DEFAULT_SIZES);
-    for (int bucket = 0; bucket < run->segment->n_buckets; bucket++)
-        read_bucket(&reader, run->segment, bucket, &buffer, &room);
+    read_fitted(run->segment, take_result, &reader);
     MemoryContextDelete(reader.row_context);
     AtEOXact_GUC(true, guc_level);
 }

@@ -10,6 +10,7 @@
 
 #include "engine/fit_processes.h"
 
+#include "engine/exchange.h"
 #include "engine/fit_phase.h"
 #include "engine/progress.h"
 #include "engine/run_resources.h"
@@ -337,6 +338,30 @@ void fit_to_files(dsm_segment* mapped, int workers) {
         }
     }
     fit_end(work);
+}
+
+void read_fitted(RunSegment* segment, TakeResult take, void* argument) {
+    Size room = 64 * 1024;
+    char* body = (char*)palloc(room);
+    for (int bucket = 0; bucket < segment->n_buckets; bucket++) {
+        char name[MAXPGPATH];
+        ResultHeader header;
+        pg_snprintf(name, sizeof name, "r%d", bucket);
+        BufFile* file = open_run_file(segment, name);
+        if (file == nullptr) continue;
+        while (BufFileRead(file, &header, sizeof header) == sizeof header) {
+            const Size bytes = result_body_bytes(&header);
+            if (bytes > room) {
+                room = bytes * 2;
+                body = (char*)repalloc_huge(body, room);
+            }
+            read_exactly(file, body, bytes);
+            CHECK_FOR_INTERRUPTS();
+            take(argument, &header, body);
+        }
+        BufFileClose(file);
+    }
+    pfree(body);
 }
 
 }  // namespace many::engine

@@ -27,6 +27,9 @@ void fit_slice(dsm_segment* mapped, const TrainPlan* plan, int workers, int from
 void set_text_formats();
 // Fits all buckets; results are in the run's files then ("r<bucket>"), and nowhere else.
 void fit_to_files(dsm_segment* mapped, int workers);
+// All of these results, each with its body, which is valid during the call.
+using TakeResult = void (*)(void* argument, const ResultHeader* header, const char* body);
+void read_fitted(RunSegment* segment, TakeResult take, void* argument);
 
 // The error of which fit_and_collect speaks.
 void check_failures(RunSegment* segment, double max_failed_fraction);

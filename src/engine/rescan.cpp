@@ -78,32 +78,14 @@ void put_comparison(Reader* reader, const ResultHeader* header, const char* body
     MemoryContextReset(reader->row_context);
 }
 
-void read_bucket(Reader* reader, RunSegment* segment, int bucket, char** buffer,
-                 Size* buffer_bytes) {
-    char name[MAXPGPATH];
-    ResultHeader header;
-    pg_snprintf(name, sizeof name, "r%d", bucket);
-    BufFile* file = open_run_file(segment, name);
-    if (file == nullptr) return;
-    while (BufFileRead(file, &header, sizeof header) == sizeof header) {
-        const Size bytes = result_body_bytes(&header);
-        if (bytes > *buffer_bytes) {
-            *buffer_bytes = bytes * 2;
-            *buffer = (char*)repalloc_huge(*buffer, *buffer_bytes);
-        }
-        read_exactly(file, *buffer, bytes);
-        CHECK_FOR_INTERRUPTS();
-        if (header.kind == ResultKind::trained && header.compared_with != 0)
-            put_comparison(reader, &header, *buffer);
-    }
-    BufFileClose(file);
+void take_result(void* argument, const ResultHeader* header, const char* body) {
+    if (header->kind == ResultKind::trained && header->compared_with != 0)
+        put_comparison((Reader*)argument, header, body);
 }
 
 void read_results(Rescan* rescan, const Run* run) {
     Reader reader = {};
     const TrainPlan* plan = run->plan;
-    Size buffer_bytes = 64 * 1024;
-    char* buffer = (char*)palloc(buffer_bytes);
     reader.rescan = rescan;
     reader.plan = plan;
     key_codec_init(&reader.codec, plan->spec);
@@ -116,8 +98,7 @@ void read_results(Rescan* rescan, const Run* run) {
         AllocSetContextCreate(CurrentMemoryContext, "many_models rescan", ALLOCSET_DEFAULT_SIZES);
     rescan->columns = rescan_columns();
     rescan->rows = tuplestore_begin_heap(false, false, work_mem);
-    for (int bucket = 0; bucket < run->segment->n_buckets; bucket++)
-        read_bucket(&reader, run->segment, bucket, &buffer, &buffer_bytes);
+    read_fitted(run->segment, take_result, &reader);
     MemoryContextDelete(reader.row_context);
 }
 
