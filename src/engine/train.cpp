@@ -163,9 +163,10 @@ void scan_source(Run* run, int workers) {
         set_parallelism(workers);
         Oid types[1] = {kSinkParameter};
         Datum token[1] = {Int64GetDatum(run->token)};
-        // Planned once, the token unknown: the plan whose rows are estimated is the one that runs.
+        // Planned twice: its rows are estimated before buckets are; and with the token, which is a
+        // constant of the plan that runs then, not an expression that is evaluated for each row.
         SPIPlanPtr plan = SPI_prepare_cursor(sink_query(run->plan), 1, types,
-                                             CURSOR_OPT_PARALLEL_OK | CURSOR_OPT_GENERIC_PLAN);
+                                             CURSOR_OPT_PARALLEL_OK | CURSOR_OPT_CUSTOM_PLAN);
         if (plan == nullptr) elog(ERROR, "could not plan the scan: %d", SPI_result);
         run->segment->estimated_rows = estimated_rows(plan);
         const RunSpec* spec = run->plan->spec;
