@@ -72,6 +72,7 @@ Sink* make_sink(MemoryContext aggregate_context, int64 run) {
     sink->met_again.time = segment->met_again.time;
     sink->slot = process_slot(segment, Activity::scanning);
     key_codec_init(&sink->codec, spec);
+    key_codec_init(&sink->unpacker, spec);
     sink->readers =
         (pg::FeatureReader*)palloc0(sizeof(pg::FeatureReader) * (Size)(spec->n_features + 1));
     for (int i = 0; i < spec->n_features; i++)
@@ -222,21 +223,51 @@ bool is_held_out(const Sink* sink, const double* row) {
     return false;
 }
 
-// Where the next chunk of a bucket goes; its key and payload follow the header.
-char* chunk_place(Sink* sink, int bucket, Size key_length) {
-    Batch* batch = &sink->batches[bucket];
+char* batch_place(Sink* sink, Batch* batch) {
     if (unlikely(batch->bytes == nullptr))
         batch->bytes =
-            (char*)MemoryContextAllocHuge(sink->context, sink->batch_bytes + kPrefetchSlack);
-    const Size most = sizeof(ChunkHeader) + key_length + sink->payload_bytes;
-    if (unlikely(batch->used + most > sink->batch_bytes)) end_batch(sink, bucket);
+            (char*)MemoryContextAllocHuge(sink->context, batch->capacity + kPrefetchSlack);
     return batch->bytes + batch->used;
 }
 
-// Completes the chunk at chunk_place, whose payload is there.
+// Where the bucket's next record goes.
+char* record_place(Sink* sink, int bucket) {
+    Batch* batch = &sink->records[bucket];
+    if (unlikely(batch->used + sink->record_bytes > batch->capacity)) end_records(sink, bucket);
+    return batch_place(sink, batch);
+}
+
+// Where its next chunk goes; key and payload follow the header.
+char* chunk_place(Sink* sink, int bucket) {
+    Batch* batch = &sink->chunks[bucket];
+    const Size most = sizeof(ChunkHeader) + sink->codec.length + sink->payload_bytes;
+    if (unlikely(batch->used + most > batch->capacity)) end_chunks(sink, bucket);
+    return batch_place(sink, batch);
+}
+
+// `bytes` at `place`, the end of the batch, belong to it now. Fetches where the bucket's next row
+// will go: it comes some hundred rows later, and its stores must not wait for memory then.
+void take_place(Batch* batch, const char* place, Size bytes) {
+    batch->used += (uint32)bytes;
+    batch->n++;
+    const Size ahead = bytes + 64;
+    prefetch_bytes(place + bytes + 64, ahead < kPrefetchSlack ? ahead - 64 : kPrefetchSlack - 64);
+}
+
+// Completes the record at `place`, whose row is there.
+void add_record(Sink* sink, int bucket, char* place, uint64 hash, bool held_out) {
+    Batch* batch = &sink->records[bucket];
+    if (unlikely(batch->done)) return;
+    const uint64 mark = (hash & ~UINT64CONST(1)) | (held_out ? 1 : 0);
+    memcpy(place, &mark, sizeof mark);
+    key_pack(&sink->codec, sink->codec.image, place + sizeof mark);
+    take_place(batch, place, sink->record_bytes);
+}
+
+// Completes the chunk at `place`, whose payload is there.
 void add_chunk(Sink* sink, int bucket, char* place, uint64 hash, ChunkKind kind, bool held_out,
                Size payload_bytes) {
-    Batch* batch = &sink->batches[bucket];
+    Batch* batch = &sink->chunks[bucket];
     const uint32 key_length = sink->codec.length;
     if (unlikely(batch->done)) return;
     ChunkHeader header = {};
@@ -246,21 +277,16 @@ void add_chunk(Sink* sink, int bucket, char* place, uint64 hash, ChunkKind kind,
     header.kind = kind;
     header.held_out = held_out ? 1 : 0;
     memcpy(place, &header, sizeof header);
-    place += sizeof header;
-    for (uint32 i = 0; i < key_length; i += 8) memcpy(place + i, sink->codec.image + i, 8);
-    batch->used += (uint32)(sizeof header + key_length + payload_bytes);
-    batch->n++;
-    // Where the bucket's next row will go: it comes some hundred rows later, and its stores must not
-    // wait for memory then.
-    const Size ahead = payload_bytes + 128;
-    prefetch_bytes(place + key_length + payload_bytes + 64,
-                   ahead < kPrefetchSlack ? ahead - 64 : kPrefetchSlack - 64);
+    char* key = place + sizeof header;
+    for (uint32 i = 0; i < key_length; i += 8) memcpy(key + i, sink->codec.image + i, 8);
+    take_place(batch, place, sizeof header + key_length + payload_bytes);
 }
 
-void add_unusable(Sink* sink, int bucket, char* place, uint64 hash, RowState state, int column) {
+// A row that cannot be used, of which a record or chunk has nothing but the count.
+void add_unusable(Sink* sink, int bucket, uint64 hash, const double* row, RowState state,
+                  int column) {
     GroupInfo info = {};
-    char* payload = place + sizeof(ChunkHeader) + sink->codec.length;
-    info.checksum = row_checksum(&sink->table, (const double*)payload);
+    info.checksum = row_checksum(&sink->table, row);
     if (state == RowState::has_null && sink->spec->null_policy != core::NullPolicy::error) {
         info.n_null = 1;
         sink->skipped_unreported++;
@@ -269,7 +295,8 @@ void add_unusable(Sink* sink, int bucket, char* place, uint64 hash, RowState sta
         info.bad_column = column;
         info.bad_is_null = state == RowState::has_null ? 1 : 0;
     }
-    memcpy(payload, &info, sizeof info);
+    char* place = chunk_place(sink, bucket);
+    memcpy(place + sizeof(ChunkHeader) + sink->codec.length, &info, sizeof info);
     add_chunk(sink, bucket, place, hash, ChunkKind::info, false, sizeof info);
 }
 
@@ -320,15 +347,19 @@ void add_row(Sink* sink, const NullableDatum* values) {
         if (++sink->rows_unreported >= kRowsPerReport) publish_counts(sink);
         return;
     }
-    char* place = chunk_place(sink, bucket, sink->codec.length);
-    auto* row = (double*)(place + sizeof(ChunkHeader) + sink->codec.length);
+    const bool is_record = likely(sink->codec.length == sink->codec.full_length);
+    char* place = is_record ? record_place(sink, bucket) : chunk_place(sink, bucket);
+    auto* row = (double*)(place + (is_record ? sizeof(uint64) + sink->codec.packed_length
+                                             : sizeof(ChunkHeader) + sink->codec.length));
     const RowState state = read_row(sink, values + sink->codec.n_keys, row, &bad_column);
     if (unlikely(sink->notes_times) && !note_time(sink, row, hash)) return;
-    if (likely(state == RowState::usable))
-        add_chunk(sink, bucket, place, hash, ChunkKind::rows, is_held_out(sink, row),
-                  sink->row_bytes);
+    const bool held_out = state == RowState::usable && is_held_out(sink, row);
+    if (unlikely(state != RowState::usable))
+        add_unusable(sink, bucket, hash, row, state, bad_column);
+    else if (is_record)
+        add_record(sink, bucket, place, hash, held_out);
     else
-        add_unusable(sink, bucket, place, hash, state, bad_column);
+        add_chunk(sink, bucket, place, hash, ChunkKind::rows, held_out, sink->row_bytes);
     // Counted here, not by the batch: of a slow source a batch takes minutes to fill.
     if (unlikely(++sink->rows_unreported >= kRowsPerReport)) publish_counts(sink);
 }
@@ -364,8 +395,10 @@ void require_arguments(FunctionCallInfo fcinfo, const Sink* sink) {
 // Ends a live sink: everything to the files, memory back; leaves a summary.
 void finish_sink(Sink* sink, int64 rows) {
     for (int bucket = 0; bucket < sink->segment->n_buckets; bucket++) {
-        end_batch(sink, bucket);
-        if (sink->batches[bucket].bytes != nullptr) pfree(sink->batches[bucket].bytes);
+        end_records(sink, bucket);
+        end_chunks(sink, bucket);
+        for (const Batch* batch : {&sink->records[bucket], &sink->chunks[bucket]})
+            if (batch->bytes != nullptr) pfree(batch->bytes);
     }
     publish_counts(sink);
     note_peak(sink);

@@ -8,6 +8,7 @@ namespace many::engine {
 
 namespace {
 
+constexpr Size kRareShare = 8;               // of a batch of records: one of chunks beside it
 constexpr uint32 kSparseShare = 2;           // fewer rows per group in a batch: rows pass through
 constexpr Size kMaxBatchBytes = 256 * 1024;  // within the second-level cache
 
@@ -87,8 +88,34 @@ uint32 batch_group(BatchGroups* b, uint64 hash, const char* key, uint32 key_leng
     return b->n_groups - 1;
 }
 
-// Lists the batch's rows and their groups.
-void group_batch(Sink* sink, const Batch* batch) {
+void list_batch_row(BatchGroups* b, uint32 group, uint32 held_out, const char* row) {
+    b->groups[group].n[held_out]++;
+    b->group_of[b->n_rows] = group * 2 + held_out;
+    b->rows[b->n_rows++] = (const double*)row;
+}
+
+// List the batch's rows and their groups.
+void group_records(Sink* sink, const Batch* batch) {
+    BatchGroups* b = &sink->groups;
+    const uint32 key_length = sink->codec.packed_length;
+    b->n_groups = b->n_rows = 0;
+    for (const char* p = batch->bytes; p < batch->bytes + batch->used; p += sink->record_bytes) {
+        uint64 mark;
+        memcpy(&mark, p, sizeof mark);
+        const char* key = p + sizeof mark;
+        const uint32 group = batch_group(b, mark & ~UINT64CONST(1), key, key_length);
+        list_batch_row(b, group, (uint32)(mark & 1), key + key_length);
+    }
+    for (uint32 i = 0; i < b->n_groups; i++) {
+        BatchGroup* g = &b->groups[i];
+        bool found = false;
+        const uint64 hash = key_unpack(&sink->unpacker, g->key);
+        g->group = group_table_lookup(&sink->table, hash, sink->unpacker.image,
+                                      sink->unpacker.length, &found);
+    }
+}
+
+void group_chunks(Sink* sink, const Batch* batch) {
     BatchGroups* b = &sink->groups;
     bool found = false;
     b->n_groups = b->n_rows = 0;
@@ -105,10 +132,12 @@ void group_batch(Sink* sink, const Batch* batch) {
             continue;
         }
         const uint32 group = batch_group(b, header.hash, key, header.key_length);
-        b->groups[group].n[header.held_out]++;
-        b->group_of[b->n_rows] = group * 2 + header.held_out;
-        b->rows[b->n_rows++] = (const double*)payload;
+        list_batch_row(b, group, header.held_out, payload);
         p = payload + sink->row_bytes;
+    }
+    for (uint32 i = 0; i < b->n_groups; i++) {
+        BatchGroup* g = &b->groups[i];
+        g->group = group_table_lookup(&sink->table, g->hash, g->key, g->key_length, &found);
     }
 }
 
@@ -128,19 +157,13 @@ void sort_rows(BatchGroups* b) {
             b->groups[i].at[held_out] -= b->groups[i].n[held_out];
 }
 
-// Groups the chunks of a batch and settles each group: the group's moments are touched once for all
-// its rows in the batch.
+// Settles each group of the batch that was listed: the group's moments are touched once for all its
+// rows in the batch.
 void fold_batch(Sink* sink, Batch* batch) {
     GroupTable* table = &sink->table;
     BatchGroups* b = &sink->groups;
-    group_batch(sink, batch);
     sort_rows(b);
-    for (uint32 i = 0; i < b->n_groups; i++) {
-        BatchGroup* g = &b->groups[i];
-        bool found = false;
-        g->group = group_table_lookup(table, g->hash, g->key, g->key_length, &found);
-        b->slots[g->slot] = 0;
-    }
+    for (uint32 i = 0; i < b->n_groups; i++) b->slots[b->groups[i].slot] = 0;
     for (uint32 i = 0; i < b->n_groups; i++) {
         if (i + 1 < b->n_groups) prefetch_moments(table, b->groups[i + 1].group);
         settle_group(sink, &b->groups[i]);
@@ -152,63 +175,36 @@ void fold_batch(Sink* sink, Batch* batch) {
     }
 }
 
-// How the chunks of a batch go to the file.
-enum class Passes : uint8 { training, held_out, as_it_is };
-constexpr int kPasses = 3;
-
-Passes passes_as(const KeyCodec* codec, const ChunkHeader* header) {
-    if (header->kind != ChunkKind::rows || header->key_length != codec->full_length)
-        return Passes::as_it_is;
-    return header->held_out != 0 ? Passes::held_out : Passes::training;
-}
-
-// Calls visit(how, chunk, bytes, header) for the chunks of a batch.
-template <class Visit>
-void visit_batch(const Sink* sink, const Batch* batch, Visit visit) {
-    for (const char* p = batch->bytes; p < batch->bytes + batch->used;) {
-        ChunkHeader header;
-        memcpy(&header, p, sizeof header);
-        const Size bytes = sizeof header + header.key_length +
-                           (header.kind == ChunkKind::rows ? sink->row_bytes : sizeof(GroupInfo));
-        visit(passes_as(&sink->codec, &header), p, bytes, &header);
-        p += bytes;
-    }
-}
-
-// The rows of a batch that are of one kind, without headers, keys packed.
-void pack_rows(Sink* sink, int bucket, const Batch* batch, Passes how, uint32 n) {
-    const KeyCodec* codec = &sink->codec;
-    const Size record = codec->packed_length + sink->row_bytes;
-    const Size row_bytes = sink->row_bytes;
-    char* records = packed_room(&sink->writer, bucket, n, record);
+// The records of one kind as one chunk.
+void pack_records(Sink* sink, int bucket, const Batch* batch, uint64 held_out, uint32 n) {
+    const Size length = sink->record_bytes - sizeof(uint64);
+    char* records = packed_room(&sink->writer, bucket, n, length);
     char* to = records;
-    visit_batch(sink, batch,
-                [=, &to](Passes as, const char* chunk, Size, const ChunkHeader* header) {
-                    if (as != how) return;
-                    const char* key = chunk + sizeof *header;
-                    key_pack(codec, key, to);
-                    memcpy(to + codec->packed_length, key + header->key_length, row_bytes);
-                    to += record;
-                });
-    write_packed(&sink->writer, bucket, how == Passes::held_out, records, n, record);
+    for (const char* p = batch->bytes; p < batch->bytes + batch->used; p += sink->record_bytes) {
+        uint64 mark;
+        memcpy(&mark, p, sizeof mark);
+        if ((mark & 1) != held_out) continue;
+        memcpy(to, p + sizeof mark, length);
+        to += length;
+    }
+    write_packed(&sink->writer, bucket, held_out != 0, records, n, length);
 }
 
-// A sparse batch goes to the file as it came; where keys allow it, without headers.
-void pass_through(Sink* sink, int bucket, const Batch* batch) {
-    uint32 n[kPasses] = {0, 0, 0};
-    if (sink->codec.full_length == 0) {
-        write_chunks(&sink->writer, bucket, batch->bytes, batch->used);
-        return;
+// A sparse batch goes to the file, its training rows before the others.
+void pass_records(Sink* sink, int bucket, const Batch* batch) {
+    uint32 n_held = 0;
+    for (const char* p = batch->bytes; p < batch->bytes + batch->used; p += sink->record_bytes) {
+        uint64 mark;
+        memcpy(&mark, p, sizeof mark);
+        n_held += (uint32)(mark & 1);
     }
-    visit_batch(sink, batch,
-                [&n](Passes as, const char*, Size, const ChunkHeader*) { n[(int)as]++; });
-    for (const Passes how : {Passes::training, Passes::held_out})
-        if (n[(int)how] > 0) pack_rows(sink, bucket, batch, how, n[(int)how]);
-    if (n[(int)Passes::as_it_is] == 0) return;
-    visit_batch(sink, batch,
-                [sink, bucket](Passes as, const char* chunk, Size bytes, const ChunkHeader*) {
-                    if (as == Passes::as_it_is) write_chunks(&sink->writer, bucket, chunk, bytes);
-                });
+    if (n_held < batch->n) pack_records(sink, bucket, batch, 0, batch->n - n_held);
+    if (n_held > 0) pack_records(sink, bucket, batch, 1, n_held);
+}
+
+void empty(Batch* batch) {
+    batch->used = 0;
+    batch->n = 0;
 }
 
 }  // namespace
@@ -235,19 +231,25 @@ void make_batches(Sink* sink) {
     const Size share = spec->budget_bytes / 4 / n_buckets;
     const Size files = n_buckets * 2 * (BLCKSZ + 512);
     const Size smallest = sizeof(ChunkHeader) + kMaxKeyLength + sink->payload_bytes;
-    sink->batch_bytes = share < kMaxBatchBytes ? share : kMaxBatchBytes;
-    if (sink->batch_bytes < smallest) sink->batch_bytes = smallest;
-    sink->batches = (Batch*)palloc0(sizeof(Batch) * n_buckets);
-    for (Size i = 0; i < n_buckets; i++) sink->batches[i].done = sink->segment->bucket_done[i];
-    const Size most =
-        sink->batch_bytes /
-            (sizeof(ChunkHeader) + 8 +
-             (sizeof(GroupInfo) < sink->row_bytes ? sizeof(GroupInfo) : sink->row_bytes)) +
-        1;
-    make_groups(&sink->groups, most);
-    sink->gathered = (double*)palloc(sink->batch_bytes);
-    const Size taken =
-        files + spill_blocks_bytes(sink->segment) + sink->batch_bytes * (n_buckets + 3);
+    const bool has_records = sink->codec.full_length > 0;
+    Size large = share < kMaxBatchBytes ? share : kMaxBatchBytes;
+    if (large < smallest) large = smallest;
+    Size rare = large / kRareShare;  // chunks beside records
+    if (rare < smallest) rare = smallest;
+    sink->record_bytes = sizeof(uint64) + sink->codec.packed_length + sink->row_bytes;
+    sink->records = (Batch*)palloc0(sizeof(Batch) * n_buckets);
+    sink->chunks = (Batch*)palloc0(sizeof(Batch) * n_buckets);
+    for (Size i = 0; i < n_buckets; i++) {
+        sink->records[i].capacity = (uint32)large;
+        sink->chunks[i].capacity = (uint32)(has_records ? rare : large);
+        sink->records[i].done = sink->chunks[i].done = sink->segment->bucket_done[i];
+    }
+    const Size chunk_bytes = sizeof(ChunkHeader) + 8 + sink->row_bytes;
+    make_groups(&sink->groups,
+                large / (sink->record_bytes < chunk_bytes ? sink->record_bytes : chunk_bytes) + 1);
+    sink->gathered = (double*)palloc(large);
+    const Size taken = files + spill_blocks_bytes(sink->segment) +
+                       (large + (has_records ? rare : 0)) * (n_buckets + 3);
     sink->table_budget = spec->budget_bytes > taken + spec->budget_bytes / 4
                              ? spec->budget_bytes - taken
                              : spec->budget_bytes / 4;
@@ -261,15 +263,28 @@ void note_peak(Sink* sink) {
     }
 }
 
-void end_batch(Sink* sink, int bucket) {
-    Batch* batch = &sink->batches[bucket];
+void end_records(Sink* sink, int bucket) {
+    Batch* batch = &sink->records[bucket];
     if (batch->n == 0) return;
-    if (batch->sparse)
-        pass_through(sink, bucket, batch);
-    else
+    if (batch->sparse) {
+        pass_records(sink, bucket, batch);
+    } else {
+        group_records(sink, batch);
         fold_batch(sink, batch);
-    batch->used = 0;
-    batch->n = 0;
+    }
+    empty(batch);
+}
+
+void end_chunks(Sink* sink, int bucket) {
+    Batch* batch = &sink->chunks[bucket];
+    if (batch->n == 0) return;
+    if (batch->sparse) {
+        write_chunks(&sink->writer, bucket, batch->bytes, batch->used);
+    } else {
+        group_chunks(sink, batch);
+        fold_batch(sink, batch);
+    }
+    empty(batch);
 }
 
 }  // namespace many::engine

@@ -11,9 +11,17 @@ namespace many::engine {
 
 constexpr Size kPrefetchSlack = 1024;  // behind a batch, so that prefetching stays inside
 
-// The training rows of one bucket on their way: chunks of one row each, in the files' layout.
+// The rows of one bucket on their way. Keys of fixed width without NULLs make records of one length,
+// in a batch of their own:
+//
+//   mark      the key's hash, its lowest bit 1 for a held-out row
+//   key       packed (key_pack)
+//   row
+//
+// All else, rows with other keys and infos, are chunks of one row each, in the files' layout.
 struct Batch {
     char* bytes;
+    uint32 capacity;
     uint32 used;
     uint32 n;
     bool sparse;  // its groups come by with few rows each: straight to the file
@@ -22,8 +30,8 @@ struct Batch {
 
 // A group that has rows in the batch at hand.
 struct BatchGroup {
-    uint64 hash;
-    const char* key;  // in the batch
+    uint64 hash;      // of records without the lowest bit
+    const char* key;  // in the batch, as it is there
     Group* group;
     uint32 key_length;
     uint32 slot;
@@ -63,10 +71,12 @@ struct Sink {
     RecordReader* record;  // of a wide set, or nullptr
     uint32 few_rows;       // of a group: the sums take more than so many rows
     Size row_bytes;
-    Size payload_bytes;    // room for a row or what is wrong with it
+    Size payload_bytes;    // of a chunk: room for a row or what is wrong with it
     uint64 holdout_bound;  // of finite_row_hash; 0: no holdout by fraction
-    Batch* batches;        // n_buckets
-    Size batch_bytes;      // capacity of each
+    Batch* records;        // n_buckets; unused where codec.full_length is 0
+    Batch* chunks;         // n_buckets
+    Size record_bytes;     // of a record: mark, key, row
+    KeyCodec unpacker;     // of keys of a batch, while the codec has that of the row at hand
     BatchGroups groups;
     double* gathered;  // rows of one chunk
     Size table_budget;
@@ -80,8 +90,9 @@ struct Sink {
 
 // Takes memory for the scratch; that of a batch is taken when its first row comes.
 void make_batches(Sink* sink);
-// Settles what the bucket's batch holds, and empties it.
-void end_batch(Sink* sink, int bucket);
+// Settle what a bucket's batch holds, and empty it.
+void end_records(Sink* sink, int bucket);
+void end_chunks(Sink* sink, int bucket);
 void note_peak(Sink* sink);
 
 }  // namespace many::engine
