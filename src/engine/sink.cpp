@@ -1,8 +1,8 @@
 // The sink: an aggregate whose transition function is the entry to the exchange.
 //
 // A run executes SELECT many_models.train_sink($1, keys..., [time], target, features...) FROM
-// source, $1 being its token; with more columns than a function has arguments, train_sink($1, ROW(keys...,
-// features...)).
+// source, $1 being its token (a constant of the plan); with more columns than a function has arguments,
+// train_sink($1, ROW(keys..., features...)).
 // Each process of that plan, on its first row, attaches to the run. A row is encoded and
 // appended to the batch of its bucket: sequential writes, no look-up. A full batch is grouped and
 // folded into the moments of its groups, which a batch's rows share, so that cache misses are paid
