@@ -6,7 +6,7 @@
 #include <cstring>
 
 #include "core/error.h"
-#include "unit/support.h"
+#include "unit/exact.h"
 
 namespace many::test {
 namespace {

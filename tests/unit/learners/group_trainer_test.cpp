@@ -6,6 +6,7 @@
 
 #include "core/error.h"
 #include "core/selection/split.h"
+#include "unit/exact.h"
 #include "unit/learners/group_support.h"
 
 namespace many::test {

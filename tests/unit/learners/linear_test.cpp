@@ -7,7 +7,7 @@
 #include <limits>
 
 #include "core/error.h"
-#include "unit/support.h"
+#include "unit/exact.h"
 
 namespace many::test {
 namespace {

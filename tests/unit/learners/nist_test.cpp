@@ -6,8 +6,10 @@
 #include <gtest/gtest.h>
 
 #include <algorithm>
+#include <fstream>
+#include <sstream>
 
-#include "unit/support.h"
+#include "unit/exact.h"
 
 namespace many::test {
 namespace {

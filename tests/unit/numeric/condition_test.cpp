@@ -1,6 +1,8 @@
 // Condition numbers against Jacobi's eigenvalues in extended precision.
 #include <gtest/gtest.h>
 
+#include <boost/multiprecision/cpp_bin_float.hpp>
+
 #include "core/learners/linear.h"
 #include "unit/support.h"
 

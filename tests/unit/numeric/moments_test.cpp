@@ -7,7 +7,7 @@
 #include <cstring>
 #include <numeric>
 
-#include "unit/support.h"
+#include "unit/exact.h"
 
 namespace many::test {
 namespace {

@@ -5,7 +5,7 @@
 
 #include <cstring>
 
-#include "unit/support.h"
+#include "unit/exact.h"
 
 namespace many::test {
 namespace {
