@@ -83,6 +83,7 @@ MODULE_SOURCES = \
     src/pg/settings.cpp \
     src/pg/session_settings.cpp \
     src/pg/source.cpp \
+    src/pg/arguments.cpp \
     src/pg/learner_options.cpp \
     src/pg/forecast_options.cpp \
     src/pg/series_time.cpp \

@@ -4,6 +4,7 @@
 
 #include "engine/background_store.h"
 #include "engine/collect.h"
+#include "pg/arguments.h"
 #include "registry/production.h"
 #include "registry/registry.h"
 
@@ -97,15 +98,13 @@ Datum many_drop_models(PG_FUNCTION_ARGS) {
     namespace registry = many::registry;
     PreventCommandDuringRecovery("drop_models()");
     PreventCommandIfReadOnly("drop_models()");
-    if (PG_ARGISNULL(0))
-        ereport(ERROR, (errcode(ERRCODE_NULL_VALUE_NOT_ALLOWED), errmsg("model_set is NULL")));
+    const char* name = many::pg::required_text_argument(fcinfo, 0, "model_set");
     if (!PG_ARGISNULL(1) && PG_GETARG_INT32(1) < 1)
         ereport(ERROR, (errcode(ERRCODE_INVALID_PARAMETER_VALUE),
                         errmsg("version must be 1 or more, not %d", PG_GETARG_INT32(1)),
                         errhint("NULL drops the whole model set.")));
     registry::hold_extension();
     if (SPI_connect() != SPI_OK_CONNECT) elog(ERROR, "SPI_connect failed");
-    char* name = text_to_cstring(PG_GETARG_TEXT_PP(0));
     registry::ModelSet* set = registry::find_model_set(name, true);
     if (set == nullptr)
         ereport(ERROR, (errcode(ERRCODE_UNDEFINED_OBJECT),

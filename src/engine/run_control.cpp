@@ -3,6 +3,7 @@
 
 #include "engine/background.h"
 #include "engine/run_lock.h"
+#include "pg/arguments.h"
 #include "pg/forecast_options.h"
 #include "pg/session_settings.h"
 #include "pg/settings.h"
@@ -299,11 +300,10 @@ Datum many_start_scoring(PG_FUNCTION_ARGS) {
     namespace engine = many::engine;
     namespace registry = many::registry;
     engine::require_writes("start_scoring()");
-    if (PG_ARGISNULL(0))
-        ereport(ERROR, (errcode(ERRCODE_NULL_VALUE_NOT_ALLOWED), errmsg("model_set is NULL")));
+    const char* name = many::pg::required_text_argument(fcinfo, 0, "model_set");
     engine::connect_spi();
-    const registry::TrainingRun* trained = registry::find_training_run(
-        text_to_cstring(PG_GETARG_TEXT_PP(0)), PG_ARGISNULL(4) ? 0 : PG_GETARG_INT32(4));
+    const registry::TrainingRun* trained =
+        registry::find_training_run(name, PG_ARGISNULL(4) ? 0 : PG_GETARG_INT32(4));
     registry::require_privilege(trained->model_set, registry::Privilege::score);
     const bool forecasts = many::pg::is_forecaster(trained->algorithm);
     if (!forecasts && !PG_ARGISNULL(5))

@@ -6,6 +6,7 @@
 // table kSteps is all there is to know about them.
 #include "pg/server.h"
 
+#include "pg/arguments.h"
 #include "pg/learner_options.h"
 #include "pg/source.h"
 #include "registry/registry.h"
@@ -289,18 +290,12 @@ PG_FUNCTION_INFO_V1(many_set_pipeline);
 PG_FUNCTION_INFO_V1(many_run_pipeline);
 PG_FUNCTION_INFO_V1(many_set_schedule);
 
-static char* required_name(FunctionCallInfo fcinfo) {
-    if (PG_ARGISNULL(0))
-        ereport(ERROR, (errcode(ERRCODE_NULL_VALUE_NOT_ALLOWED), errmsg("model_set is NULL")));
-    return text_to_cstring(PG_GETARG_TEXT_PP(0));
-}
-
 // set_pipeline(model_set, pipeline): NULL forgets it.
 Datum many_set_pipeline(PG_FUNCTION_ARGS) {
     namespace registry = many::registry;
     PreventCommandDuringRecovery("set_pipeline()");
     PreventCommandIfReadOnly("set_pipeline()");
-    char* name = required_name(fcinfo);
+    char* name = many::pg::required_text_argument(fcinfo, 0, "model_set");
     registry::hold_extension();
     if (SPI_connect() != SPI_OK_CONNECT) elog(ERROR, "SPI_connect failed");
     (void)registry::require_set(name);
@@ -330,7 +325,7 @@ Datum many_set_pipeline(PG_FUNCTION_ARGS) {
 Datum many_set_schedule(PG_FUNCTION_ARGS) {
     namespace registry = many::registry;
     PreventCommandIfReadOnly("schedule()");
-    char* name = required_name(fcinfo);
+    char* name = many::pg::required_text_argument(fcinfo, 0, "model_set");
     if (SPI_connect() != SPI_OK_CONNECT) elog(ERROR, "SPI_connect failed");
     (void)registry::require_set(name);
     Oid types[3] = {TEXTOID, TEXTOID, INT8OID};
@@ -350,7 +345,7 @@ Datum many_run_pipeline(PG_FUNCTION_ARGS) {
     namespace registry = many::registry;
     PreventCommandDuringRecovery("run_pipeline()");
     PreventCommandIfReadOnly("run_pipeline()");
-    char* name = required_name(fcinfo);
+    char* name = many::pg::required_text_argument(fcinfo, 0, "model_set");
     InitMaterializedSRF(fcinfo, 0);
     auto* result = (ReturnSetInfo*)fcinfo->resultinfo;
     registry::StepReport reports[registry::kNSteps];

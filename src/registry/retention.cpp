@@ -2,6 +2,7 @@
 // is due, and the order of the drops, is in sql/75_retention.sql.
 #include "pg/server.h"
 
+#include "pg/arguments.h"
 #include "registry/registry.h"
 
 extern "C" {
@@ -53,15 +54,13 @@ Datum many_set_retention(PG_FUNCTION_ARGS) {
     namespace registry = many::registry;
     PreventCommandDuringRecovery("set_retention()");
     PreventCommandIfReadOnly("set_retention()");
-    if (PG_ARGISNULL(0))
-        ereport(ERROR, (errcode(ERRCODE_NULL_VALUE_NOT_ALLOWED), errmsg("model_set is NULL")));
+    const char* name = many::pg::required_text_argument(fcinfo, 0, "model_set");
     if (!PG_ARGISNULL(1) && PG_GETARG_INT32(1) < 1)
         ereport(ERROR, (errcode(ERRCODE_INVALID_PARAMETER_VALUE),
                         errmsg("keep_versions must be 1 or more, not %d", PG_GETARG_INT32(1)),
                         errhint("NULL keeps all versions; many_models.drop_models drops a set.")));
     if (!PG_ARGISNULL(2)) registry::check_interval("keep_predictions", PG_GETARG_DATUM(2));
     if (!PG_ARGISNULL(3)) registry::check_interval("keep_runs", PG_GETARG_DATUM(3));
-    char* name = text_to_cstring(PG_GETARG_TEXT_PP(0));
     if (SPI_connect() != SPI_OK_CONNECT) elog(ERROR, "SPI_connect failed");
     registry::claim_owned_set(name);
     Oid types[4] = {TEXTOID, INT4OID, INTERVALOID, INTERVALOID};

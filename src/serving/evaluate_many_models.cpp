@@ -4,6 +4,7 @@
 //   version, as the caller -> evaluations, drift, the run's row, as the registry's owner -> events
 #include "pg/server.h"
 
+#include "pg/arguments.h"
 #include "pg/learner_options.h"
 #include "pg/resources.h"
 #include "pg/settings.h"
@@ -42,20 +43,15 @@ struct EvaluateRun {
 };
 
 void read_arguments(FunctionCallInfo fcinfo, EvaluateArguments* a) {
-    const auto text_at = [fcinfo](int i) {
-        return PG_ARGISNULL(i) ? nullptr : text_to_cstring(PG_GETARG_TEXT_PP(i));
-    };
     memset(a, 0, sizeof *a);
-    if (PG_ARGISNULL(0))
-        ereport(ERROR, (errcode(ERRCODE_NULL_VALUE_NOT_ALLOWED), errmsg("model_set is NULL")));
-    a->model_set = text_at(0);
-    a->source = text_at(1);
-    a->predictions = text_at(2);
+    a->model_set = pg::required_text_argument(fcinfo, 0, "model_set");
+    a->source = pg::text_argument(fcinfo, 1);
+    a->predictions = pg::text_argument(fcinfo, 2);
     if (!PG_ARGISNULL(3))
         a->id_columns =
             pg::text_array_to_strings(PG_GETARG_ARRAYTYPE_P(3), "id_columns", &a->n_id_columns);
-    a->target = text_at(4);
-    a->period = text_at(5);
+    a->target = pg::text_argument(fcinfo, 4);
+    a->period = pg::text_argument(fcinfo, 5);
     a->scoring_run = PG_ARGISNULL(6) ? 0 : PG_GETARG_INT64(6);
     a->options = PG_ARGISNULL(7) ? nullptr : PG_GETARG_JSONB_P(7);
 }

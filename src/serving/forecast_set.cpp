@@ -1,4 +1,5 @@
 // forecast by model set: the steps behind the end of one group's series, with the session's model cache.
+#include "pg/arguments.h"
 #include "pg/forecast_options.h"
 #include "pg/learner_options.h"
 #include "serving/forecast_call.h"
@@ -143,16 +144,14 @@ Datum many_forecast_set(PG_FUNCTION_ARGS) {
     const double level = PG_GETARG_FLOAT8(3);
     check_interval_level(level);
     if (!PG_ARGISNULL(2)) check_horizon(PG_GETARG_INT32(2));
-    if (!PG_ARGISNULL(5) && PG_GETARG_INT32(5) < 1)
-        ereport(ERROR, (errcode(ERRCODE_INVALID_PARAMETER_VALUE),
-                        errmsg("version must be at least 1, not %d", PG_GETARG_INT32(5))));
+    const int version = pg::version_argument(fcinfo, 5);
     ForecastSpread spread = {level, 0, nullptr};
     if (!PG_ARGISNULL(6)) read_quantiles(&spread, PG_GETARG_ARRAYTYPE_P(6));
     ForecastHandle* handle = call_handle(fcinfo);
     InitMaterializedSRF(fcinfo, 0);
     auto* result = reinterpret_cast<ReturnSetInfo*>(fcinfo->resultinfo);
-    CachedModel* entry = find_cached_model(PG_GETARG_TEXT_PP(0), PG_GETARG_JSONB_P(1),
-                                           PG_ARGISNULL(5) ? 0 : PG_GETARG_INT32(5));
+    CachedModel* entry =
+        find_cached_model(PG_GETARG_TEXT_PP(0), PG_GETARG_JSONB_P(1), version);
     const StepRow to = {result->setResult, result->setDesc, entry->run};
     core::Score score;
     if (entry->model_length == 0) {

@@ -11,6 +11,7 @@
 // casts, which the others follow: without them PostgreSQL would take the numbers for numeric and
 // convert them once per row scored.
 #include "core/codec/linear_model.h"
+#include "pg/arguments.h"
 #include "pg/server.h"
 #include "pg/source.h"
 #include "registry/registry.h"
@@ -309,14 +310,9 @@ PG_FUNCTION_INFO_V1(many_model_set_sql);
 
 // model_set_sql(model_set, version, source) -> text
 Datum many_model_set_sql(PG_FUNCTION_ARGS) {
-    if (PG_ARGISNULL(0))
-        ereport(ERROR, (errcode(ERRCODE_NULL_VALUE_NOT_ALLOWED), errmsg("model_set is NULL")));
-    const int version = PG_ARGISNULL(1) ? 0 : PG_GETARG_INT32(1);
-    if (!PG_ARGISNULL(1) && version < 1)
-        ereport(ERROR, (errcode(ERRCODE_INVALID_PARAMETER_VALUE),
-                        errmsg("version must be at least 1, not %d", version)));
-    const char* model_set = text_to_cstring(PG_GETARG_TEXT_PP(0));
-    const char* source = PG_ARGISNULL(2) ? nullptr : text_to_cstring(PG_GETARG_TEXT_PP(2));
+    const char* model_set = pg::required_text_argument(fcinfo, 0, "model_set");
+    const int version = pg::version_argument(fcinfo, 1);
+    const char* source = pg::text_argument(fcinfo, 2);
     const MemoryContext caller = CurrentMemoryContext;
     if (SPI_connect() != SPI_OK_CONNECT) elog(ERROR, "SPI_connect failed");
     registry::lock_models();

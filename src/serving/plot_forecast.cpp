@@ -4,6 +4,7 @@
 // The source is read as the caller and guarded (pg/source.h): its text is that of whoever trained. Rows
 // are put where they lie on the model's grid, one after the other: memory is that of one series.
 // Times without a row stay gaps. Rows behind the end of the model's series are drawn beside the forecast.
+#include "pg/arguments.h"
 #include "pg/forecast_options.h"
 #include "pg/read_query.h"
 #include "pg/source.h"
@@ -94,9 +95,7 @@ void check_arguments(FunctionCallInfo fcinfo) {
                         errmsg("history must be from 1 to %d, not %d", kMostHistory,
                                PG_GETARG_INT32(kHistory)),
                         errhint("It counts the observations before the forecast.")));
-    if (!PG_ARGISNULL(kVersion) && PG_GETARG_INT32(kVersion) < 1)
-        ereport(ERROR, (errcode(ERRCODE_INVALID_PARAMETER_VALUE),
-                        errmsg("version must be at least 1, not %d", PG_GETARG_INT32(kVersion))));
+    (void)pg::version_argument(fcinfo, kVersion);
 }
 
 // Four times the forecast, two seasons at least.

@@ -5,6 +5,7 @@
 //   blocks of rows -> attach, analyse, record
 //
 // Rows never vanish: every source row gives a row, and one without a prediction says why.
+#include "pg/arguments.h"
 #include "pg/learner_options.h"
 #include "pg/resources.h"
 #include "pg/server.h"
@@ -85,22 +86,14 @@ void read_options(ScoreArguments* a) {
 }
 
 void read_arguments(FunctionCallInfo fcinfo, ScoreArguments* a) {
-    const auto text_at = [fcinfo](int i) {
-        return PG_ARGISNULL(i) ? nullptr : text_to_cstring(PG_GETARG_TEXT_PP(i));
-    };
     memset(a, 0, sizeof *a);
-    if (PG_ARGISNULL(0))
-        ereport(ERROR, (errcode(ERRCODE_NULL_VALUE_NOT_ALLOWED), errmsg("model_set is NULL")));
-    a->model_set = text_at(0);
-    a->source = text_at(1);
-    a->into_table = text_at(2);
+    a->model_set = pg::required_text_argument(fcinfo, 0, "model_set");
+    a->source = pg::text_argument(fcinfo, 1);
+    a->into_table = pg::text_argument(fcinfo, 2);
     if (!PG_ARGISNULL(3))
         a->id_columns =
             pg::text_array_to_strings(PG_GETARG_ARRAYTYPE_P(3), "id_columns", &a->n_id_columns);
-    a->version = PG_ARGISNULL(4) ? 0 : PG_GETARG_INT32(4);
-    if (!PG_ARGISNULL(4) && a->version < 1)
-        ereport(ERROR, (errcode(ERRCODE_INVALID_PARAMETER_VALUE),
-                        errmsg("version must be at least 1, not %d", a->version)));
+    a->version = pg::version_argument(fcinfo, 4);
     a->horizon = PG_ARGISNULL(5) ? 0 : PG_GETARG_INT32(5);
     if (!PG_ARGISNULL(5)) check_horizon(a->horizon);
     a->level = PG_ARGISNULL(6) ? 0.95 : PG_GETARG_FLOAT8(6);

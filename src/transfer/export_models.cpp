@@ -4,6 +4,7 @@
 // some models are not seen is refused rather than exported in part. Rows go to a tuplestore, which
 // spills to disk; the same version gives the same bytes.
 #include "core/codec/linear_model.h"
+#include "pg/arguments.h"
 #include "pg/server.h"
 #include "registry/registry.h"
 #include "serving/model_value.h"
@@ -236,13 +237,8 @@ Datum many_export_models(PG_FUNCTION_ARGS) {
     auto* result = reinterpret_cast<ReturnSetInfo*>(fcinfo->resultinfo);
     ex.rows = result->setResult;
     ex.descriptor = result->setDesc;
-    if (PG_ARGISNULL(0))
-        ereport(ERROR, (errcode(ERRCODE_NULL_VALUE_NOT_ALLOWED), errmsg("model_set is NULL")));
-    const int version = PG_ARGISNULL(1) ? 0 : PG_GETARG_INT32(1);
-    if (!PG_ARGISNULL(1) && version < 1)
-        ereport(ERROR, (errcode(ERRCODE_INVALID_PARAMETER_VALUE),
-                        errmsg("version must be at least 1, not %d", version)));
-    const char* model_set = text_to_cstring(PG_GETARG_TEXT_PP(0));
+    const char* model_set = many::pg::required_text_argument(fcinfo, 0, "model_set");
+    const int version = many::pg::version_argument(fcinfo, 1);
     if (SPI_connect() != SPI_OK_CONNECT) elog(ERROR, "SPI_connect failed");
     many::registry::lock_models();
     PushActiveSnapshot(GetTransactionSnapshot());  // the statement's is older than the lock
