@@ -95,11 +95,7 @@ void read_results(const Run* run, const ReturnSetInfo* result) {
     reader.store = result->setResult;
     reader.descriptor = result->setDesc;
     key_codec_init(&reader.codec, plan->spec);
-    reader.columns =
-        (registry::KeyColumn*)palloc0(sizeof(registry::KeyColumn) * (Size)(plan->spec->n_keys + 1));
-    for (int i = 0; i < plan->spec->n_keys; i++)
-        registry::key_column_init(&reader.columns[i], plan->arguments.partition_by[i],
-                                  plan->key_types[i], plan->spec->keys()[i].collation);
+    reader.columns = key_columns(plan);
     reader.row_context =
         AllocSetContextCreate(CurrentMemoryContext, "many_models backtest", ALLOCSET_DEFAULT_SIZES);
     read_fitted(run->segment, take_result, &reader);

@@ -11,26 +11,14 @@ constexpr int kRowsPerFetch = 1000;
 BaseRows* begin(const Retraining* r) {
     const TrainPlan* plan = r->run.plan;
     RunSegment* segment = r->run.segment;
-    const int n_keys = plan->spec->n_keys;
     auto* rows = (BaseRows*)palloc0(sizeof(BaseRows));
     rows->spec = plan->spec;
     key_codec_init(&rows->codec, plan->spec);
-    rows->columns = (registry::KeyColumn*)palloc0(sizeof(registry::KeyColumn) * (Size)(n_keys + 1));
-    for (int i = 0; i < n_keys; i++)
-        registry::key_column_init(&rows->columns[i], plan->arguments.partition_by[i],
-                                  plan->key_types[i], plan->spec->keys()[i].collation);
+    rows->columns = key_columns(plan);
     segment->adds_stored = true;
     chunk_writer_init(&rows->writer, segment,
                       (int)pg_atomic_fetch_add_u32(&segment->n_processes, 1), CurrentMemoryContext);
     return rows;
-}
-
-// As keys are written.
-void set_key_formats() {
-    for (const char* const* s : (const char* const[][2]){
-             {"DateStyle", "ISO, YMD"}, {"IntervalStyle", "postgres"}, {"TimeZone", "UTC"}})
-        (void)set_config_option(s[0], s[1], PGC_USERSET, PGC_S_SESSION, GUC_ACTION_SAVE, true, 0,
-                                false);
 }
 
 }  // namespace
@@ -53,7 +41,7 @@ void base_rows_write(const Retraining* r, const char* query, WriteBaseRow write,
     MemoryContext row_context = AllocSetContextCreate(CurrentMemoryContext, "many_models base rows",
                                                       ALLOCSET_DEFAULT_SIZES);
     const int guc_level = NewGUCNestLevel();
-    set_key_formats();
+    set_text_formats();
     // Rights are checked when the cursor opens; what reads the keys then runs as the caller.
     registry::enter_registry(&rights);
     Portal portal = SPI_cursor_open_with_args(nullptr, query, 2, types, values, nullptr, true, 0);

@@ -14,6 +14,7 @@
 #include "engine/fit_phase.h"
 #include "engine/progress.h"
 #include "engine/run_resources.h"
+#include "pg/settings.h"
 
 extern "C" {
 #include "storage/latch.h"
@@ -190,10 +191,9 @@ uint64 groups_done(RunSegment* segment) {
 }  // namespace
 
 void set_text_formats() {
-    (void)set_config_option("DateStyle", "ISO, YMD", PGC_USERSET, PGC_S_SESSION, GUC_ACTION_SAVE,
-                            true, 0, false);
-    (void)set_config_option("TimeZone", "UTC", PGC_USERSET, PGC_S_SESSION, GUC_ACTION_SAVE, true, 0,
-                            false);
+    pg::set_local("DateStyle", "ISO, YMD");
+    pg::set_local("IntervalStyle", "postgres");
+    pg::set_local("TimeZone", "UTC");
 }
 
 namespace {
@@ -274,8 +274,7 @@ bool fit_and_collect(dsm_segment* mapped, const TrainPlan* plan, int workers, Co
         collect_files(session.collector, 0, segment->n_buckets);
     }
     if (groups_done(segment) + unchanged < kLargeIndex)
-        (void)set_config_option("max_parallel_maintenance_workers", "0", PGC_USERSET, PGC_S_SESSION,
-                                GUC_ACTION_SAVE, true, 0, false);
+        pg::set_local("max_parallel_maintenance_workers", "0");
     close_collector(session.collector, collected);
     AtEOXact_GUC(true, guc_level);
     summary->collect_seconds = seconds_since(collect_start);

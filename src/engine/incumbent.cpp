@@ -105,14 +105,10 @@ RunMap* find_run_map(LayersHead* head, int64 run_id) {
 int matching_feature(const TrainPlan* plan, const char* name, const char* type_name) {
     for (int i = 0; i < plan->n_features; i++) {
         if (strcmp(plan->features[i], name) != 0) continue;
-        LOCAL_FCINFO(call, 1);
-        InitFunctionCallInfoData(*call, nullptr, 1, InvalidOid, nullptr, nullptr);
-        call->args[0].value = CStringGetTextDatum(type_name);
-        call->args[0].isnull = false;
-        const Datum type = to_regtype(call);
+        const Oid type = pg::find_type(type_name);
         pg::FeatureReader then;
         pg::FeatureReader now;
-        if (call->isnull || !pg::feature_reader_init(&then, DatumGetObjectId(type)) ||
+        if (!OidIsValid(type) || !pg::feature_reader_init(&then, type) ||
             !pg::feature_reader_init(&now, plan->feature_types[i]) || then.kind != now.kind ||
             strcmp(pg::feature_unit(then.type), pg::feature_unit(now.type)) != 0)
             return -1;

@@ -264,11 +264,7 @@ void prepare_survey(Survey* survey, TrainPlan* plan) {
     survey->context = CurrentMemoryContext;
     survey->max_levels_feature = -1;
     key_codec_init(&survey->codec, plan->spec);
-    survey->columns = (registry::KeyColumn*)palloc0(sizeof(registry::KeyColumn) *
-                                                    (Size)(plan->arguments.n_keys + 1));
-    for (int i = 0; i < plan->arguments.n_keys; i++)
-        registry::key_column_init(&survey->columns[i], plan->arguments.partition_by[i],
-                                  plan->key_types[i], plan->spec->keys()[i].collation);
+    survey->columns = key_columns(plan);
     survey->level_feature = (int*)palloc(sizeof(int) * (Size)(plan->n_features + 1));
     for (int i = 0; i < plan->n_features; i++)
         if (features[i].kind == pg::FeatureKind::level)
@@ -284,8 +280,7 @@ int scan_processes(const TrainPlan* plan, int workers) {
     pg::enter_source(&guard);
     PG_TRY();
     {
-        (void)set_config_option("max_parallel_workers_per_gather", psprintf("%d", workers - 1),
-                                PGC_USERSET, PGC_S_SESSION, GUC_ACTION_SAVE, true, 0, false);
+        pg::set_local("max_parallel_workers_per_gather", psprintf("%d", workers - 1));
         Oid types[1] = {kSinkParameter};
         SPIPlanPtr scan = SPI_prepare_cursor(sink_query(plan), 1, types, CURSOR_OPT_PARALLEL_OK);
         if (scan == nullptr) elog(ERROR, "could not plan the scan: %d", SPI_result);

@@ -115,19 +115,13 @@ void only_groups(Run* run, Datum keys) {
                       &nulls, &n);
     auto* hashes =
         (uint64*)MemoryContextAllocHuge(CurrentMemoryContext, sizeof(uint64) * (Size)(n + 1));
-    auto* columns = (registry::KeyColumn*)palloc0(sizeof(registry::KeyColumn) * (Size)(n_keys + 1));
+    registry::KeyColumn* columns = key_columns(plan);
     KeyCodec codec;
     key_codec_init(&codec, plan->spec);
-    for (int i = 0; i < n_keys; i++)
-        registry::key_column_init(&columns[i], plan->arguments.partition_by[i], plan->key_types[i],
-                                  plan->spec->keys()[i].collation);
     MemoryContext context =
         AllocSetContextCreate(CurrentMemoryContext, "many_models keys", ALLOCSET_DEFAULT_SIZES);
     const int guc_level = NewGUCNestLevel();
-    for (const char* const* s : (const char* const[][2]){
-             {"DateStyle", "ISO, YMD"}, {"IntervalStyle", "postgres"}, {"TimeZone", "UTC"}})
-        (void)set_config_option(s[0], s[1], PGC_USERSET, PGC_S_SESSION, GUC_ACTION_SAVE, true, 0,
-                                false);
+    set_text_formats();
     for (int i = 0; i < n; i++) {
         Datum values[kMaxKeys];
         bool value_nulls[kMaxKeys];

@@ -89,11 +89,7 @@ void read_results(Rescan* rescan, const Run* run) {
     reader.rescan = rescan;
     reader.plan = plan;
     key_codec_init(&reader.codec, plan->spec);
-    reader.columns =
-        (registry::KeyColumn*)palloc0(sizeof(registry::KeyColumn) * (Size)(plan->spec->n_keys + 1));
-    for (int i = 0; i < plan->spec->n_keys; i++)
-        registry::key_column_init(&reader.columns[i], plan->arguments.partition_by[i],
-                                  plan->key_types[i], plan->spec->keys()[i].collation);
+    reader.columns = key_columns(plan);
     reader.row_context =
         AllocSetContextCreate(CurrentMemoryContext, "many_models rescan", ALLOCSET_DEFAULT_SIZES);
     rescan->columns = rescan_columns();

@@ -423,6 +423,15 @@ TrainPlan* plan_training(TrainArguments* arguments, const registry::ModelSet* st
     return plan;
 }
 
+registry::KeyColumn* key_columns(const TrainPlan* plan) {
+    const int n = plan->spec->n_keys;
+    auto* columns = (registry::KeyColumn*)palloc0(sizeof(registry::KeyColumn) * (Size)(n + 1));
+    for (int i = 0; i < n; i++)
+        registry::key_column_init(&columns[i], plan->arguments.partition_by[i], plan->key_types[i],
+                                  plan->spec->keys()[i].collation);
+    return columns;
+}
+
 char* sink_query(const TrainPlan* plan) {
     const TrainArguments* a = &plan->arguments;
     StringInfoData query;

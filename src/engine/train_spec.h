@@ -4,6 +4,7 @@
 #include "engine/run_segment.h"
 #include "pg/learner_options.h"
 #include "pg/source.h"
+#include "registry/key_text.h"
 #include "registry/registry.h"
 
 namespace many::engine {
@@ -47,6 +48,9 @@ void require_training_allowed(const registry::ModelSet* stored, const TrainArgum
 
 // Completes, checks (require_training_allowed included) and plans; raises on any mistake of the caller's. `stored` may be nullptr.
 TrainPlan* plan_training(TrainArguments* arguments, const registry::ModelSet* stored);
+
+// The partition columns, to write keys as the registry has them and to read them back.
+registry::KeyColumn* key_columns(const TrainPlan* plan);
 
 // SELECT many_models.train_sink($1, ...) FROM source AS s, columns in the sink's order. $1, of type
 // kSinkParameter, is the run's token: the text of a query is seen in pg_stat_activity, in logs and by

@@ -56,4 +56,9 @@ void define_settings() {
     MarkGUCPrefixReserved("many_models");
 }
 
+void set_local(const char* name, const char* value) {
+    (void)set_config_option(name, value, PGC_USERSET, PGC_S_SESSION, GUC_ACTION_SAVE, true, 0,
+                            false);
+}
+
 }  // namespace many::pg

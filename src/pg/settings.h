@@ -19,6 +19,9 @@ namespace many::pg {
 
 void define_settings();
 
+// Sets any setting as SET LOCAL does, and only within the level that NewGUCNestLevel opened.
+void set_local(const char* name, const char* value);
+
 inline unsigned long memory_budget_bytes() {
     return static_cast<unsigned long>(many_memory_budget_kb) * 1024UL;
 }

@@ -218,6 +218,15 @@ ArrayType* strings_to_text_array(char** strings, int n) {
     return construct_array(elements, n, TEXTOID, -1, false, TYPALIGN_INT);
 }
 
+Oid find_type(const char* name) {
+    LOCAL_FCINFO(call, 1);
+    InitFunctionCallInfoData(*call, nullptr, 1, InvalidOid, nullptr, nullptr);
+    call->args[0].value = CStringGetTextDatum(name);
+    call->args[0].isnull = false;
+    const Datum type = to_regtype(call);
+    return call->isnull ? InvalidOid : DatumGetObjectId(type);
+}
+
 }  // namespace many::pg
 
 extern "C" {

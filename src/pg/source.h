@@ -54,4 +54,7 @@ char** text_array_to_strings(ArrayType* array, const char* argument, int* n);
 // C strings -> text[]; n < 0 gives nullptr.
 ArrayType* strings_to_text_array(char** strings, int n);
 
+// The type that to_regtype finds by the text; InvalidOid when there is none.
+Oid find_type(const char* name);
+
 }  // namespace many::pg

@@ -3,6 +3,8 @@
 
 #include <cmath>
 
+#include "pg/settings.h"
+
 extern "C" {
 #include "access/transam.h"
 #include "common/shortest_dec.h"
@@ -79,9 +81,7 @@ char* output_under_fixed_settings(KeyColumn* column, Datum value) {
         {"search_path", "pg_catalog, pg_temp"},
     };
     const int level = NewGUCNestLevel();
-    for (const auto& setting : settings)
-        (void)set_config_option(setting[0], setting[1], PGC_USERSET, PGC_S_SESSION, GUC_ACTION_SAVE,
-                                true, 0, false);
+    for (const auto& setting : settings) pg::set_local(setting[0], setting[1]);
     char* text = OutputFunctionCall(&column->output, value);
     AtEOXact_GUC(true, level);
     return text;

@@ -8,6 +8,7 @@
 
 #include "pg/arguments.h"
 #include "pg/learner_options.h"
+#include "pg/settings.h"
 #include "pg/source.h"
 #include "registry/registry.h"
 
@@ -360,8 +361,7 @@ Datum many_run_pipeline(PG_FUNCTION_ARGS) {
     Jsonb* pipeline = registry::read_pipeline(name, &search_path);
     const int n = registry::parse_pipeline(name, pipeline, calls);
     const int guc_level = NewGUCNestLevel();
-    (void)set_config_option("search_path", search_path, PGC_USERSET, PGC_S_SESSION, GUC_ACTION_SAVE,
-                            true, 0, false);
+    many::pg::set_local("search_path", search_path);
     ErrorContextCallback context;
     context.callback = registry::describe_step_in_errors;
     context.arg = (void*)&current;

@@ -2,6 +2,7 @@
 
 #include "registry/registry.h"
 
+#include "pg/settings.h"
 #include "pg/source.h"
 
 extern "C" {
@@ -78,8 +79,7 @@ void enter_registry(RegistryRights* rights) {
     GetUserIdAndSecContext(&rights->saved_user, &rights->saved_context);
     SetUserIdAndSecContext(owner, rights->saved_context | SECURITY_LOCAL_USERID_CHANGE);
     rights->guc_level = NewGUCNestLevel();
-    (void)set_config_option("search_path", "pg_catalog, pg_temp", PGC_USERSET, PGC_S_SESSION,
-                            GUC_ACTION_SAVE, true, 0, false);
+    pg::set_local("search_path", "pg_catalog, pg_temp");
 }
 
 void leave_registry(const RegistryRights* rights) {

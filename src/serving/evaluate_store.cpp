@@ -318,13 +318,9 @@ void read_training_runs(const registry::TrainingRun* run, Datum* arrays) {
 }
 
 bool is_calendar(const char* type_name) {
-    LOCAL_FCINFO(call, 1);
-    InitFunctionCallInfoData(*call, nullptr, 1, InvalidOid, nullptr, nullptr);
-    call->args[0].value = CStringGetTextDatum(type_name);
-    call->args[0].isnull = false;
-    const Datum type = to_regtype(call);
-    if (call->isnull) return false;
-    const Oid base = getBaseType(DatumGetObjectId(type));
+    const Oid type = pg::find_type(type_name);
+    if (!OidIsValid(type)) return false;
+    const Oid base = getBaseType(type);
     return base == DATEOID || base == TIMESTAMPOID || base == TIMESTAMPTZOID;
 }
 

@@ -150,8 +150,7 @@ Datum many_forecast_set(PG_FUNCTION_ARGS) {
     ForecastHandle* handle = call_handle(fcinfo);
     InitMaterializedSRF(fcinfo, 0);
     auto* result = reinterpret_cast<ReturnSetInfo*>(fcinfo->resultinfo);
-    CachedModel* entry =
-        find_cached_model(PG_GETARG_TEXT_PP(0), PG_GETARG_JSONB_P(1), version);
+    CachedModel* entry = find_cached_model(PG_GETARG_TEXT_PP(0), PG_GETARG_JSONB_P(1), version);
     const StepRow to = {result->setResult, result->setDesc, entry->run};
     core::Score score;
     if (entry->model_length == 0) {

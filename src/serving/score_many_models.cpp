@@ -111,18 +111,13 @@ void read_arguments(FunctionCallInfo fcinfo, ScoreArguments* a) {
     read_options(a);
 }
 
-void set_local(const char* name, const char* value) {
-    (void)set_config_option(name, value, PGC_USERSET, PGC_S_SESSION, GUC_ACTION_SAVE, true, 0,
-                            false);
-}
-
 // Settings of the scoring query's plan: every row goes through the leader in any plan, so that
 // handing it over costs no plan more than another.
 void tune_planner(int workers) {
-    set_local("max_parallel_workers_per_gather", psprintf("%d", workers - 1));
-    set_local("parallel_tuple_cost", "0");
+    pg::set_local("max_parallel_workers_per_gather", psprintf("%d", workers - 1));
+    pg::set_local("parallel_tuple_cost", "0");
     if (many_memory_budget_kb > work_mem)
-        set_local("work_mem", psprintf("%d", many_memory_budget_kb));
+        pg::set_local("work_mem", psprintf("%d", many_memory_budget_kb));
 }
 
 // Processes that the plan uses.

@@ -22,15 +22,11 @@ constexpr int kMaxVariadic = FUNC_MAX_ARGS - 4;  // after the fixed arguments of
 }  // namespace
 
 Oid type_from_text(const char* name) {
-    LOCAL_FCINFO(call, 1);
-    InitFunctionCallInfoData(*call, nullptr, 1, InvalidOid, nullptr, nullptr);
-    call->args[0].value = CStringGetTextDatum(name);
-    call->args[0].isnull = false;
-    const Datum type = to_regtype(call);
-    if (call->isnull)
+    const Oid type = pg::find_type(name);
+    if (!OidIsValid(type))
         ereport(ERROR, (errcode(ERRCODE_UNDEFINED_OBJECT),
                         errmsg("type %s of the training run does not exist any more", name)));
-    return DatumGetObjectId(type);
+    return type;
 }
 
 char* qualified_type(Oid type) {

@@ -6,6 +6,7 @@
 #include "core/codec/linear_model.h"
 #include "pg/arguments.h"
 #include "pg/server.h"
+#include "pg/settings.h"
 #include "registry/registry.h"
 #include "serving/model_value.h"
 #include "serving/score_query.h"
@@ -40,18 +41,13 @@ void put_line(Export* ex, StringInfo json) {
     if (ex->digest != nullptr) digest_add(ex->digest, VARDATA(part), VARSIZE(part) - VARHDRSZ);
 }
 
-void set_local(const char* name, const char* value) {
-    (void)set_config_option(name, value, PGC_USERSET, PGC_S_SESSION, GUC_ACTION_SAVE, true, 0,
-                            false);
-}
-
 // Counts, definition, columns, and facts of the run. Of the latest training the set knows whether
 // its features were given; of others there are the features as used.
 void read_run(Export* ex, StringInfo json) {
     const int guc_level = NewGUCNestLevel();
-    set_local("search_path", "pg_catalog, pg_temp");
-    set_local("TimeZone", "UTC");
-    set_local("IntervalStyle", "iso_8601");
+    pg::set_local("search_path", "pg_catalog, pg_temp");
+    pg::set_local("TimeZone", "UTC");
+    pg::set_local("IntervalStyle", "iso_8601");
     Oid types[] = {INT8OID};
     Datum values[] = {Int64GetDatum(ex->run->run_id)};
     const int code = SPI_execute_with_args(

@@ -40,20 +40,16 @@ void require_format(const char* part, Size length) {
 }
 
 Oid type_by_name(const char* name, const char* role, const char* column) {
-    LOCAL_FCINFO(call, 1);
-    InitFunctionCallInfoData(*call, nullptr, 1, InvalidOid, nullptr, nullptr);
-    call->args[0].value = CStringGetTextDatum(name);
-    call->args[0].isnull = false;
-    const Datum type = to_regtype(call);
-    if (call->isnull)
+    const Oid type = pg::find_type(name);
+    if (!OidIsValid(type))
         ereport(ERROR,
                 (errcode(ERRCODE_UNDEFINED_OBJECT),
                  errmsg("type %s of %s \"%s\" does not exist in this database", name, role, column),
                  errhint("Create it before the import.")));
-    if (get_typtype(DatumGetObjectId(type)) == TYPTYPE_PSEUDO)
+    if (get_typtype(type) == TYPTYPE_PSEUDO)
         ereport(ERROR, (errcode(ERRCODE_DATATYPE_MISMATCH),
                         errmsg("%s \"%s\" cannot have type %s", role, column, name)));
-    return DatumGetObjectId(type);
+    return type;
 }
 
 Oid collation_by_name(const char* name, const char* column) {

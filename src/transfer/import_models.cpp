@@ -293,8 +293,7 @@ void run_import(Import* im, const char* source) {
     im->context = CurrentMemoryContext;
     im->digest = digest_begin();
     if (many_memory_budget_kb > work_mem)  // the sort of the lines
-        (void)set_config_option("work_mem", psprintf("%d", many_memory_budget_kb), PGC_USERSET,
-                                PGC_S_SESSION, GUC_ACTION_SAVE, true, 0, false);
+        pg::set_local("work_mem", psprintf("%d", many_memory_budget_kb));
     read_lines(im, query);
     AtEOXact_GUC(true, guc_level);
     im->run.storage = store_close(im->store);
