@@ -527,22 +527,27 @@ TEST(ForecastCodec, only_forecasters_are_taken_for_one) {
     EXPECT_FALSE(is_forecast_model(bytes.data(), bytes.size()));
 }
 
-void set_checksum(std::vector<unsigned char>& bytes) {
-    if (bytes.size() < 16) return;
-    const std::uint32_t zero = 0;
-    std::memcpy(bytes.data() + 12, &zero, 4);
-    // By a table of its own, not by the function that is tested.
-    static const std::vector<std::uint32_t> table = [] {
-        std::vector<std::uint32_t> of_byte(256);
+// The checksum by a table of its own, not by the function that is tested.
+struct CrcTable {
+    std::uint32_t of_byte[256];
+    CrcTable() {
         for (std::uint32_t byte = 0; byte < 256; ++byte) {
             std::uint32_t crc = byte;
             for (int bit = 0; bit < 8; ++bit) crc = crc >> 1 ^ ((crc & 1) != 0 ? 0x82f63b78U : 0U);
             of_byte[byte] = crc;
         }
-        return of_byte;
-    }();
+    }
+};
+
+void set_checksum(std::vector<unsigned char>& bytes) {
+    static const CrcTable table;
+    if (bytes.size() < 16) return;
+    const std::uint32_t zero = 0;
+    std::memcpy(bytes.data() + 12, &zero, 4);
     std::uint32_t crc = 0xffffffffU;
-    for (const unsigned char byte : bytes) crc = crc >> 8 ^ table[(crc ^ byte) & 0xff];
+    const unsigned char* const end = bytes.data() + bytes.size();
+    for (const unsigned char* byte = bytes.data(); byte != end; ++byte)
+        crc = crc >> 8 ^ table.of_byte[(crc ^ *byte) & 0xff];
     crc = ~crc;
     std::memcpy(bytes.data() + 12, &crc, 4);
 }
