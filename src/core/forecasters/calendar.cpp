@@ -16,17 +16,33 @@ constexpr std::int64_t kEndTimestamp = 9223371331200000000;
 
 }  // namespace
 
+namespace {
+
+// Of 0 <= z < 2^29 days since 0000-03-01: multiplications instead of divisions (Neri & Schneider 2023).
+CivilDate civil_from_march(std::uint32_t z) noexcept {
+    const std::uint32_t quarter_days = 4 * z + 3, century = quarter_days / 146097;
+    const std::uint32_t of_century = quarter_days % 146097 | 3;
+    const std::uint64_t product = std::uint64_t{2939745} * of_century;
+    const auto year = static_cast<std::uint32_t>(product >> 32);
+    const std::uint32_t of_year = static_cast<std::uint32_t>(product) / 2939745 / 4;
+    const std::uint32_t date = 2141 * of_year + 197913;
+    const bool next = of_year >= 306;  // January, February
+    return {std::int64_t{100} * century + year + (next ? 1 : 0),
+            static_cast<int>(date >> 16) - (next ? 12 : 0),
+            static_cast<int>((date & 0xffff) / 2141) + 1};
+}
+
+}  // namespace
+
 CivilDate civil_from_days(std::int64_t days) noexcept {
-    const std::int64_t z = days + kEpochFromMarch0;
-    const std::int64_t era = floor_div(z, kDaysOfEra);
-    const std::int64_t of_era = z - era * kDaysOfEra;
-    const std::int64_t year_of_era =
-        (of_era - of_era / 1460 + of_era / 36524 - of_era / 146096) / 365;
-    const std::int64_t of_year = of_era - (365 * year_of_era + year_of_era / 4 - year_of_era / 100);
-    const int march_month = static_cast<int>((5 * of_year + 2) / 153);  // 0: March
-    const int day = static_cast<int>(of_year) - (153 * march_month + 2) / 5 + 1;
-    const int month = march_month < 10 ? march_month + 3 : march_month - 9;
-    return {year_of_era + era * 400 + (month <= 2 ? 1 : 0), month, day};
+    std::int64_t z = days + kEpochFromMarch0, era = 0;
+    if (z < 0 || z >= 1 << 29) {
+        era = floor_div(z, kDaysOfEra);
+        z -= era * kDaysOfEra;
+    }
+    CivilDate date = civil_from_march(static_cast<std::uint32_t>(z));
+    date.year += era * 400;
+    return date;
 }
 
 std::int64_t days_from_civil(std::int64_t year, int month, int day) noexcept {

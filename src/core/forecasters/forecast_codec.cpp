@@ -8,6 +8,7 @@
 //
 // Decoding reads what is there, never more: counts are compared with the bytes left before memory
 // is taken. What was read is then checked as a whole (model_defect): forecasting relies on it.
+#include <algorithm>
 #include <bit>
 #include <cmath>
 #include <cstring>
@@ -46,16 +47,20 @@ enum class Payload : std::uint8_t {
     throw Error(ErrorKind::invalid_data, std::string("stored forecaster is damaged: ") + what);
 }
 
+// Into a buffer that is longer than what it holds until finish().
 class Writer {
   public:
-    explicit Writer(std::vector<unsigned char>& bytes) : bytes_(bytes) {}
+    explicit Writer(std::vector<unsigned char>& bytes) : bytes_(bytes) {
+        bytes_.resize(bytes_.capacity());
+    }
+    // Nothing is written afterwards.
+    void finish() { bytes_.resize(used_); }
+    [[nodiscard]] std::size_t size() const noexcept { return used_; }
 
     template <class T>
     void put(T value) {
         static_assert(std::is_trivially_copyable_v<T>);
-        const std::size_t at = bytes_.size();
-        bytes_.resize(at + sizeof value);
-        std::memcpy(bytes_.data() + at, &value, sizeof value);
+        std::memcpy(room(sizeof value), &value, sizeof value);
     }
     void put(bool value) { put(static_cast<std::uint8_t>(value ? 1 : 0)); }
     template <class... T>
@@ -64,9 +69,8 @@ class Writer {
     }
     void list(std::span<const double> values) {
         count(values.size());
-        const std::size_t at = bytes_.size();
-        bytes_.resize(at + values.size_bytes());
-        if (!values.empty()) std::memcpy(bytes_.data() + at, values.data(), values.size_bytes());
+        if (values.empty()) return;
+        std::memcpy(room(values.size_bytes()), values.data(), values.size_bytes());
     }
     void list(const std::vector<int>& values) {
         count(values.size());
@@ -74,7 +78,7 @@ class Writer {
     }
     void text(const std::string& value) {
         count(value.size());
-        bytes_.insert(bytes_.end(), value.begin(), value.end());
+        std::copy(value.begin(), value.end(), room(value.size()));
     }
     void count(std::size_t n) {
         if (n >= kMaxBytes) throw Error(ErrorKind::unsupported, "a forecaster is larger than 1 GB");
@@ -84,9 +88,9 @@ class Writer {
     std::size_t begin_section(Tag tag) {
         put(static_cast<std::uint16_t>(tag));
         put(std::uint32_t{0});
-        return bytes_.size();
+        return used_;
     }
-    void end_section(std::size_t start) { put_at(start - 4, bytes_.size() - start); }
+    void end_section(std::size_t start) { put_at(start - 4, used_ - start); }
     void put_at(std::size_t at, std::size_t value) {
         if (value >= kMaxBytes) {
             throw Error(ErrorKind::unsupported, "a forecaster is larger than 1 GB");
@@ -96,7 +100,14 @@ class Writer {
     }
 
   private:
+    unsigned char* room(std::size_t n) {
+        if (n > bytes_.size() - used_) bytes_.resize(std::max(2 * bytes_.size(), used_ + n));
+        used_ += n;
+        return bytes_.data() + used_ - n;
+    }
+
     std::vector<unsigned char>& bytes_;
+    std::size_t used_ = 0;
 };
 
 class Reader {
@@ -537,7 +548,6 @@ void read_sections(Reader& bytes, ForecastModel& out) {
 }  // namespace
 
 void encode_forecast_model(const ForecastModel& model, std::vector<unsigned char>& bytes) {
-    bytes.clear();
     Writer w(bytes);
     for (const char c : kMagic) w.put(c);
     const unsigned flags = (model.round ? kRounded : 0U) | (model.calendar ? kCalendar : 0U);
@@ -564,8 +574,9 @@ void encode_forecast_model(const ForecastModel& model, std::vector<unsigned char
     };
     numbers(scores_tag, model.scores);
     numbers(residuals_tag, model.residuals);
-    w.put_at(8, bytes.size());
+    w.put_at(8, w.size());
     w.put_at(12, 0);
+    w.finish();
     const std::uint32_t crc = crc32c(bytes.data(), bytes.size());
     std::memcpy(bytes.data() + 12, &crc, sizeof crc);
 }

@@ -366,7 +366,9 @@ void check_probabilities(std::span<const double> probabilities) {
 
 ForecastStatus Forecaster::run(std::span<const double> regressors) {
     std::fill(out_.flags.begin(), out_.flags.end(), std::uint8_t{0});
-    for (const double level : levels_) (void)interval_half_width(1, level);  // throws
+    for (const double level : levels_) {
+        if (!(level > 0 && level < 1)) (void)interval_half_width(1, level);  // throws
+    }
     check_probabilities(out_.probabilities);
     const ForecastStatus status = forecast_members(regressors);
     if (status != ForecastStatus::ok) return status;

@@ -3,8 +3,32 @@
 #include <algorithm>
 #include <cmath>
 #include <numeric>
+#include <vector>
 
 namespace many::core {
+
+namespace {
+
+// out[lag]: the sum of z_t z_(t-lag), each added up in the order of time; several lags at once, since
+// each addition of one has to wait for the one before.
+void lagged_products(std::span<const double> z, std::span<double> out) {
+    constexpr std::size_t kAtOnce = 8;
+    for (std::size_t lag = 0; lag < out.size(); lag += kAtOnce) {
+        double sums[kAtOnce] = {};
+        const std::size_t last = lag + kAtOnce - 1;
+        for (std::size_t t = lag; t < std::min(last, z.size()); ++t) {
+            for (std::size_t k = 0; lag + k <= t; ++k) sums[k] += z[t] * z[t - lag - k];
+        }
+        for (std::size_t t = last; t < z.size(); ++t) {
+            const double* at = z.data() + t - lag;
+            for (std::size_t k = 0; k < kAtOnce; ++k) sums[k] += z[t] * *(at - k);
+        }
+        const std::size_t n = std::min(kAtOnce, out.size() - lag);
+        std::copy(sums, sums + n, out.begin() + static_cast<std::ptrdiff_t>(lag));
+    }
+}
+
+}  // namespace
 
 bool is_seasonal(const SeriesView& series, double z) {
     const auto y = series.y;
@@ -16,22 +40,17 @@ bool is_seasonal(const SeriesView& series, double z) {
     double mean = 0;
     for (const double v : y) mean += v * scale;
     mean /= n;
-    const auto covariance = [&](int lag) {
-        double sum = 0;
-        for (int t = lag; t < n; ++t) {
-            sum += (y[static_cast<std::size_t>(t)] * scale - mean) *
-                   (y[static_cast<std::size_t>(t - lag)] * scale - mean);
-        }
-        return sum;
-    };
-    const double variance = covariance(0);
+    std::vector<double> centred(y.size()), covariances(static_cast<std::size_t>(m) + 1);
+    for (std::size_t t = 0; t < y.size(); ++t) centred[t] = y[t] * scale - mean;
+    lagged_products(centred, covariances);
+    const double variance = covariances[0];
     if (!(variance > 0)) return false;
     double squares = 0;
-    for (int lag = 1; lag < m; ++lag) {
-        const double r = covariance(lag) / variance;
+    for (std::size_t lag = 1; lag + 1 < covariances.size(); ++lag) {
+        const double r = covariances[lag] / variance;
         squares += r * r;
     }
-    return std::fabs(covariance(m) / variance) > z * std::sqrt((1 + 2 * squares) / n);
+    return std::fabs(covariances.back() / variance) > z * std::sqrt((1 + 2 * squares) / n);
 }
 
 bool seasonal_figure(const SeriesView& series, bool multiplicative, std::span<double> figure) {
@@ -39,6 +58,8 @@ bool seasonal_figure(const SeriesView& series, bool multiplicative, std::span<do
     const int n = series.size(), m = series.season_length, half = m / 2;
     if (m < 2 || n < 2 * m) return false;
     const bool even = m % 2 == 0;
+    std::vector<double> shares(y.begin(), y.end());
+    for (double& v : shares) v /= m;
     for (int k = 0; k < m; ++k) {
         double sum = 0;
         int count = 0;
@@ -47,7 +68,7 @@ bool seasonal_figure(const SeriesView& series, bool multiplicative, std::span<do
             double trend = 0;
             for (int j = t - half; j <= t + half; ++j) {
                 const double weight = even && (j == t - half || j == t + half) ? 0.5 : 1.0;
-                trend += weight * (y[static_cast<std::size_t>(j)] / m);
+                trend += weight * shares[static_cast<std::size_t>(j)];
             }
             const double value = y[static_cast<std::size_t>(t)];
             sum += multiplicative ? value / trend : value - trend;

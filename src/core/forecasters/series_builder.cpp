@@ -18,6 +18,8 @@ std::int64_t order_key(double value) noexcept {
     return bits < 0 ? bits ^ std::numeric_limits<std::int64_t>::max() : bits;
 }
 
+constexpr std::size_t kKeptRows = 1 << 16;  // memory of a longer series goes back
+
 struct RowRef {
     std::int64_t time;
     const double* row;
@@ -30,20 +32,63 @@ struct Observation {
     double value;  // null_value(): missing
 };
 
+bool same_grids(const GridSpec& a, const GridSpec& b) noexcept {
+    return a.type == b.type && a.step == b.step;
+}
+
+bool same_zone(const TimeZoneMap& a, const TimeZoneMap& b) noexcept {
+    return a.to_local == b.to_local && a.to_absolute == b.to_absolute && a.zone == b.zone;
+}
+
+}  // namespace
+
+struct SeriesScratch::Impl {
+    std::vector<RowRef> order, spare;
+    std::vector<std::size_t> runs;
+    std::vector<Observation> observations;
+    std::vector<std::int64_t> times;  // of the series at hand, each once
+
+    // The last series that was laid on a grid without a complaint.
+    GridSpec spec;
+    TimeZoneMap zone;
+    std::vector<std::int64_t> known_times, known_places;
+    TimeGrid known_grid;
+    bool gapless = false;  // places 0, 1, 2, ..
+};
+
+SeriesScratch::SeriesScratch() : impl_(std::make_unique<Impl>()) {}
+SeriesScratch::~SeriesScratch() = default;
+void SeriesScratch::forget() {
+    *impl_ = {};
+}
+
 class SeriesBuilder {
   public:
-    SeriesBuilder(const GridSpec& spec, const TimeZoneMap& zone, int n_features, RegularSeries& out)
-        : spec_(spec), zone_(zone), features_(static_cast<std::size_t>(n_features)), out_(out) {}
+    SeriesBuilder(const GridSpec& spec, const TimeZoneMap& zone, int n_features, RegularSeries& out,
+                  SeriesScratch& scratch)
+        : spec_(spec),
+          zone_(zone),
+          features_(static_cast<std::size_t>(n_features)),
+          out_(out),
+          own_(*scratch.impl_),
+          order_(own_.order),
+          observations_(own_.observations) {}
 
     SeriesStatus build(const double* rows, std::size_t n, std::size_t stride,
                        std::size_t max_length, std::int64_t& at);
 
   private:
     [[nodiscard]] double target(std::size_t i) const noexcept { return order_[i].row[features_]; }
-    [[nodiscard]] bool before(const RowRef& a, const RowRef& b) const noexcept;
+    [[nodiscard]] bool before(const RowRef& a, const RowRef& b) const noexcept {
+        return a.time != b.time ? a.time < b.time : values_before(a, b);
+    }
+    [[nodiscard]] bool values_before(const RowRef& a, const RowRef& b) const noexcept;
     SeriesStatus read_rows(const double* rows, std::size_t n, std::size_t stride, std::int64_t& at);
+    void sort_rows();
     SeriesStatus lay(std::int64_t& at);
+    SeriesStatus find_places(std::int64_t& at);
     SeriesStatus observe(std::int64_t& at);
+    [[nodiscard]] bool place_whole(std::size_t max_length);
     [[nodiscard]] double merge(std::size_t begin, std::size_t end, int column) const noexcept;
     SeriesStatus merge_target(Observation& o, std::int64_t& at);
     SeriesStatus cut(std::size_t max_length, std::int64_t& at);
@@ -55,12 +100,12 @@ class SeriesBuilder {
     const TimeZoneMap& zone_;
     std::size_t features_;
     RegularSeries& out_;
-    std::vector<RowRef> order_;
-    std::vector<Observation> observations_;
+    SeriesScratch::Impl& own_;
+    std::vector<RowRef>& order_;
+    std::vector<Observation>& observations_;
 };
 
-bool SeriesBuilder::before(const RowRef& a, const RowRef& b) const noexcept {
-    if (a.time != b.time) return a.time < b.time;
+bool SeriesBuilder::values_before(const RowRef& a, const RowRef& b) const noexcept {
     for (std::size_t k = 0; k <= features_; ++k) {
         const std::size_t c = k == 0 ? features_ : k - 1;
         const std::int64_t left = order_key(a.row[c]), right = order_key(b.row[c]);
@@ -71,34 +116,78 @@ bool SeriesBuilder::before(const RowRef& a, const RowRef& b) const noexcept {
 
 SeriesStatus SeriesBuilder::read_rows(const double* rows, std::size_t n, std::size_t stride,
                                       std::int64_t& at) {
-    order_.reserve(n);
-    bool any = false, infinite = false;
+    order_.resize(n);
+    bool any = false;
+    std::int64_t first = std::numeric_limits<std::int64_t>::max(),
+                 last = std::numeric_limits<std::int64_t>::min();
     for (std::size_t r = 0; r < n; ++r) {
         const double* row = rows + r * stride;
         const std::int64_t time = std::bit_cast<std::int64_t>(row[features_ + 1]);
-        if (!is_finite_time(spec_.type, time)) {
-            at = infinite ? std::min(at, time) : time;
-            infinite = true;
-        }
+        first = std::min(first, time);
+        last = std::max(last, time);
         any = any || !is_null_value(row[features_]);
-        order_.push_back({time, row});
+        order_[r] = {time, row};
     }
-    if (infinite) return SeriesStatus::infinite_time;
+    if (!is_finite_time(spec_.type, first) || !is_finite_time(spec_.type, last)) {
+        at = is_finite_time(spec_.type, first) ? last : first;
+        for (const RowRef& r : order_) {
+            if (!is_finite_time(spec_.type, r.time)) at = std::min(at, r.time);
+        }
+        return SeriesStatus::infinite_time;
+    }
     if (!any) return SeriesStatus::empty;
-    const auto less = [this](const RowRef& a, const RowRef& b) { return before(a, b); };
-    if (!std::is_sorted(order_.begin(), order_.end(), less))
-        std::sort(order_.begin(), order_.end(), less);
+    sort_rows();
     return SeriesStatus::ok;
 }
 
+// Rows come in some ascending runs, one of each process that read them: these are merged.
+void SeriesBuilder::sort_rows() {
+    const auto less = [this](const RowRef& a, const RowRef& b) { return before(a, b); };
+    if (order_.size() > kKeptRows) {  // in place
+        if (!std::is_sorted(order_.begin(), order_.end(), less))
+            std::sort(order_.begin(), order_.end(), less);
+        return;
+    }
+    std::vector<std::size_t>& runs = own_.runs;
+    runs.assign(1, 0);
+    for (std::size_t i = 1; i < order_.size(); ++i) {
+        if (less(order_[i], order_[i - 1])) runs.push_back(i);
+    }
+    runs.push_back(order_.size());
+    while (runs.size() > 2) {
+        own_.spare.resize(order_.size());
+        const auto at = [](auto& rows, std::size_t i) {
+            return rows.begin() + static_cast<std::ptrdiff_t>(i);
+        };
+        std::size_t kept = 0;
+        for (std::size_t i = 0; i + 1 < runs.size(); i += 2) {
+            const std::size_t begin = runs[i], middle = runs[i + 1];
+            const std::size_t end = i + 2 < runs.size() ? runs[i + 2] : middle;
+            std::merge(at(order_, begin), at(order_, middle), at(order_, middle), at(order_, end),
+                       at(own_.spare, begin), less);
+            runs[kept++] = begin;
+        }
+        runs[kept++] = order_.size();
+        runs.resize(kept);
+        order_.swap(own_.spare);
+    }
+}
+
+// The grid, and where on it each time lies.
 SeriesStatus SeriesBuilder::lay(std::int64_t& at) {
-    std::vector<std::int64_t> times;
-    times.reserve(order_.size());
+    std::vector<std::int64_t>& times = own_.times;
+    times.clear();
     for (const RowRef& r : order_) {
         if (times.empty() || r.time != times.back()) times.push_back(r.time);
     }
+    if (times == own_.known_times && same_grids(spec_, own_.spec) && same_zone(zone_, own_.zone)) {
+        out_.grid = own_.known_grid;
+        return SeriesStatus::ok;
+    }
+    own_.known_times.clear();
     at = times[0];
     const SeriesStatus status = lay_grid(spec_, zone_, times, out_.grid);
+    if (status == SeriesStatus::ok) return find_places(at);
     if (status != SeriesStatus::no_step || times.size() > 1) return status;
     std::int64_t values = 0;
     for (std::size_t i = 0; i < order_.size(); ++i) values += is_null_value(target(i)) ? 0 : 1;
@@ -106,42 +195,82 @@ SeriesStatus SeriesBuilder::lay(std::int64_t& at) {
                                                                     : status;
 }
 
-// Rows become observations: one per place on the grid.
-SeriesStatus SeriesBuilder::observe(std::int64_t& at) {
+SeriesStatus SeriesBuilder::find_places(std::int64_t& at) {
     const TimeGrid& grid = out_.grid;
+    const std::vector<std::int64_t>& times = own_.times;
+    std::vector<std::int64_t>& places = own_.known_places;
     // Farther than indices reach: only integers, and timestamps at steps of a microsecond or so.
-    std::int64_t index = 0;
     if (grid.step.months == 0) {
-        const std::uint64_t span = static_cast<std::uint64_t>(order_.back().time) -
-                                   static_cast<std::uint64_t>(order_.front().time);
+        const std::uint64_t span =
+            static_cast<std::uint64_t>(times.back()) - static_cast<std::uint64_t>(times.front());
         if (span / static_cast<std::uint64_t>(grid.step.units) >=
             static_cast<std::uint64_t>(std::numeric_limits<std::int64_t>::max())) {
-            at = order_.back().time;
+            at = times.back();
             return SeriesStatus::too_long;
         }
     }
-    observations_.reserve(order_.size());
-    for (std::size_t i = 0; i < order_.size(); ++i) {
-        const bool same_time = i > 0 && order_[i].time == order_[i - 1].time;
+    places.resize(times.size());
+    std::int64_t index = 0;
+    own_.gapless = true;
+    for (std::size_t i = 0; i < times.size(); ++i) {
         const std::int64_t before = index;
-        // Most rows are the next observation: half the arithmetic of finding one.
-        if (i > 0 && !same_time && before < std::numeric_limits<std::int64_t>::max() &&
-            time_at(grid, before + 1, zone_) == order_[i].time &&
-            is_finite_time(grid.type, order_[i].time)) {
+        // Most times are those of the next observation: half the arithmetic of finding one.
+        if (i > 0 && before < std::numeric_limits<std::int64_t>::max() &&
+            time_at(grid, before + 1, zone_) == times[i] && is_finite_time(grid.type, times[i])) {
             index = before + 1;
-        } else if (!same_time && (!index_of(grid, order_[i].time, zone_, index) ||
-                                  (i > 0 && index < before))) {  // clock times set back
-            at = order_[i].time;
+        } else if (!index_of(grid, times[i], zone_, index) ||
+                   (i > 0 && index < before)) {  // clock times set back
+            at = times[i];
             return SeriesStatus::off_grid;
         }
-        if (observations_.empty() || index != observations_.back().index)
-            observations_.push_back({index, i, i, null_value()});
+        places[i] = index;
+        own_.gapless = own_.gapless && index == static_cast<std::int64_t>(i);
+    }
+    own_.known_times.swap(own_.times);
+    own_.known_grid = grid;
+    own_.spec = spec_;
+    own_.zone = zone_;
+    return SeriesStatus::ok;
+}
+
+// Rows become observations: one per place on the grid.
+SeriesStatus SeriesBuilder::observe(std::int64_t& at) {
+    observations_.clear();
+    const std::int64_t* place = own_.known_places.data();
+    for (std::size_t i = 0; i < order_.size(); ++i) {
+        if (i > 0 && order_[i].time != order_[i - 1].time) ++place;
+        if (observations_.empty() || *place != observations_.back().index)
+            observations_.push_back({*place, i, i, null_value()});
         observations_.back().end = i + 1;
     }
     for (Observation& o : observations_) {
         if (const SeriesStatus s = merge_target(o, at); s != SeriesStatus::ok) return s;
     }
     return SeriesStatus::ok;
+}
+
+// A series with one row for each place is the rows as they are. False: it is not one.
+bool SeriesBuilder::place_whole(std::size_t max_length) {
+    const std::size_t n = order_.size();
+    if (!own_.gapless || n != own_.known_places.size() || spec_.trim_leading_zeros ||
+        n > max_length) {
+        return false;
+    }
+    bool missing = false;
+    out_.y.resize(n);
+    for (std::size_t t = 0; t < n; ++t) {
+        out_.y[t] = target(t);
+        missing = missing || is_null_value(out_.y[t]);
+    }
+    if (missing) return false;
+    out_.observed.assign(n, 1);
+    out_.x.resize(n * features_);
+    for (std::size_t c = 0; c < features_; ++c) {
+        double* x = out_.x.data() + c * n;
+        for (std::size_t t = 0; t < n; ++t) x[t] = order_[t].row[c];
+        fill_feature(x, n);
+    }
+    return true;
 }
 
 // Sum (target of `sum`) or mean of what is not NULL in a column of rows.
@@ -284,6 +413,7 @@ SeriesStatus SeriesBuilder::build(const double* rows, std::size_t n, std::size_t
                                   std::size_t max_length, std::int64_t& at) {
     if (const SeriesStatus s = read_rows(rows, n, stride, at); s != SeriesStatus::ok) return s;
     if (const SeriesStatus s = lay(at); s != SeriesStatus::ok) return s;
+    if (place_whole(max_length)) return SeriesStatus::ok;
     if (const SeriesStatus s = observe(at); s != SeriesStatus::ok) return s;
     if (const SeriesStatus s = cut(max_length, at); s != SeriesStatus::ok) return s;
     place();
@@ -296,11 +426,9 @@ SeriesStatus SeriesBuilder::build(const double* rows, std::size_t n, std::size_t
     return SeriesStatus::ok;
 }
 
-}  // namespace
-
 SeriesStatus build_series(const GridSpec& spec, const TimeZoneMap& zone, double* rows,
                           std::size_t n, std::size_t stride, int n_features, std::size_t max_length,
-                          RegularSeries& out, std::int64_t& at) {
+                          RegularSeries& out, std::int64_t& at, SeriesScratch& scratch) {
     out.grid = {};
     out.grid.type = spec.type;
     out.grid.step = spec.step;
@@ -310,7 +438,17 @@ SeriesStatus build_series(const GridSpec& spec, const TimeZoneMap& zone, double*
     out.n_filled = out.n_merged = out.n_trimmed = 0;
     at = 0;
     if (n == 0) return SeriesStatus::empty;
-    return SeriesBuilder(spec, zone, n_features, out).build(rows, n, stride, max_length, at);
+    const SeriesStatus status = SeriesBuilder(spec, zone, n_features, out, scratch)
+                                    .build(rows, n, stride, max_length, at);
+    if (n > kKeptRows) scratch.forget();
+    return status;
+}
+
+SeriesStatus build_series(const GridSpec& spec, const TimeZoneMap& zone, double* rows,
+                          std::size_t n, std::size_t stride, int n_features, std::size_t max_length,
+                          RegularSeries& out, std::int64_t& at) {
+    SeriesScratch scratch;
+    return build_series(spec, zone, rows, n, stride, n_features, max_length, out, at, scratch);
 }
 
 }  // namespace many::core

@@ -8,6 +8,7 @@
 #pragma once
 
 #include <cstdint>
+#include <memory>
 #include <span>
 #include <string>
 #include <vector>
@@ -98,6 +99,23 @@ struct RegularSeries {
     std::int64_t n_trimmed = 0;  // leading zeros left out
 };
 
+// What build_series keeps from one series to the next, of one thread: memory, and the grid of the times
+// it met last. Series of one table mostly have the same times, and then nothing of a grid is computed
+// again. Results do not depend on it.
+class SeriesScratch {
+  public:
+    SeriesScratch();
+    ~SeriesScratch();
+    SeriesScratch(const SeriesScratch&) = delete;
+    SeriesScratch& operator=(const SeriesScratch&) = delete;
+    void forget();
+
+  private:
+    friend class SeriesBuilder;
+    struct Impl;
+    std::unique_ptr<Impl> impl_;
+};
+
 // rows: n rows of n_features + 2 doubles (features, target, bit-cast int64 time), row r at
 // rows + r * stride, any order. Ties in time are ordered by the rows' values (target, then features),
 // so that no bit of the result depends on the order of the rows.
@@ -111,7 +129,11 @@ struct RegularSeries {
 // Leading zeros are trimmed up to the first other value; a series of zeros is left as it is.
 //
 // `at`: on a status other than ok the time it is about, for messages; out.grid has then the step, if
-// one was found (not after empty and infinite_time). Cost O(n log n), O(n) of ascending rows.
+// one was found (not after empty and infinite_time). Cost O(n log r) of rows in r ascending runs.
+[[nodiscard]] SeriesStatus build_series(const GridSpec& spec, const TimeZoneMap& zone, double* rows,
+                                        std::size_t n, std::size_t stride, int n_features,
+                                        std::size_t max_length, RegularSeries& out,
+                                        std::int64_t& at, SeriesScratch& scratch);
 [[nodiscard]] SeriesStatus build_series(const GridSpec& spec, const TimeZoneMap& zone, double* rows,
                                         std::size_t n, std::size_t stride, int n_features,
                                         std::size_t max_length, RegularSeries& out,

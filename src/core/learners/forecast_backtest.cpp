@@ -175,12 +175,12 @@ ForecastStatus ForecastTrainer::Impl::judge(const Fold& fold, std::vector<Judged
     return ForecastStatus::ok;
 }
 
-StepMetrics ForecastTrainer::Impl::in_sample(const ForecastModel& model) {
+StepMetrics ForecastTrainer::Impl::in_sample(const ForecastModel& model, const ErrorScale& scale) {
     const Part whole{0, size()};
     StepMetrics out;
     std::vector<double> fitted;
     std::vector<JudgedPoint> points;
-    const ErrorScale scale = error_scale(series.y, series.observed, season_length());
+    points.reserve(at(size()));
     if (fitted_values(model, data_of(whole, true), fitted)) {
         for (int t = 0; t < size(); ++t) {
             if (series.observed[at(t)] == 0 || !std::isfinite(fitted[at(t)])) continue;

@@ -121,7 +121,8 @@ bool ForecastTrainer::Impl::make_series(double* rows, std::size_t n, std::size_t
         spec->max_length, std::numeric_limits<int>::max() - 2 * kMaxHorizon));
     std::int64_t time = 0;
     const SeriesStatus status =
-        build_series(spec->grid, zone, rows, kept, stride, spec->n_features, longest, series, time);
+        build_series(spec->grid, zone, rows, kept, stride, spec->n_features, longest, series, time,
+                     scratch);
     if (status != SeriesStatus::ok) {
         explain_series(status, rows, kept, stride, time, result);
         return false;
@@ -269,11 +270,12 @@ void ForecastTrainer::fit_rows(const ForecastSpec& spec, const TimeZoneMap& zone
     const ErrorScale scale = error_scale(m.series.y, m.series.observed, m.season_length());
     model.mase_scale = scale.mase;
     model.rmsse_scale = scale.rmsse;
-    model.total[static_cast<int>(ForecastSplit::train)] = m.in_sample(model);
+    model.total[static_cast<int>(ForecastSplit::train)] = m.in_sample(model, scale);
     put_split(model, ForecastSplit::holdout, held, m.horizon);
     put_split(model, ForecastSplit::cv, folds, m.resolved_backtest(0, 0).horizon);
-    result.comparison.baseline = naive2_metrics(held);
-    result.comparison.baseline_mase = naive2_mase(held);
+    const Naive2Metrics naive2 = naive2_metrics(held);
+    result.comparison.baseline = naive2.metrics;
+    result.comparison.baseline_mase = naive2.mase;
     if (rival != nullptr) m.compare(*rival, held, result.comparison);
     encode_forecast_model(model, result.model);
 }

@@ -60,6 +60,7 @@ struct ForecastTrainer::Impl {
     std::map<std::tuple<int, int, int, int>, Member> members;
 
     // Scratch.
+    SeriesScratch scratch;
     std::vector<double> values, part_x, future, mean, variance, lower, upper;
     std::vector<std::uint8_t> flags;
 
@@ -103,7 +104,7 @@ struct ForecastTrainer::Impl {
     // Fits the fold's training part and adds its observed points; a training part without a fit
     // adds none. Only `stopped` is a failure.
     [[nodiscard]] ForecastStatus judge(const Fold& fold, std::vector<JudgedPoint>& points);
-    [[nodiscard]] StepMetrics in_sample(const ForecastModel& model);
+    [[nodiscard]] StepMetrics in_sample(const ForecastModel& model, const ErrorScale& scale);
 
     // forecast_rival.cpp. Leaves comparison as it is when the rival cannot be judged on these points.
     void compare(const Rival& rival, std::span<const JudgedPoint> held, Comparison& comparison);

@@ -17,9 +17,6 @@
 namespace many::core {
 namespace {
 
-// A quiet NaN with a payload no arithmetic produces.
-constexpr std::uint64_t kNullBits = 0x7ff84e554c4c0001ULL;
-
 void check_spec(const TrainSpec& spec) {
     const auto reject = [](const char* what) { throw Error(ErrorKind::invalid_argument, what); };
     if (spec.n_features < 0 || spec.n_features + 1 > MomentLayout::kMaxColumns) {
@@ -39,13 +36,6 @@ void check_spec(const TrainSpec& spec) {
 }
 
 }  // namespace
-
-double null_value() noexcept {
-    return std::bit_cast<double>(kNullBits);
-}
-bool is_null_value(double value) noexcept {
-    return std::bit_cast<std::uint64_t>(value) == kNullBits;
-}
 
 GroupTrainer::Impl::Impl(TrainSpec s) : spec(std::move(s)), layout(spec.n_features + 1) {}
 

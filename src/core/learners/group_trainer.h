@@ -18,6 +18,7 @@
 // the rows' values.
 #pragma once
 
+#include <bit>
 #include <cstddef>
 #include <cstdint>
 #include <functional>
@@ -64,8 +65,14 @@ struct GroupOptions {
 
 // In rows, a NULL is this NaN (never the result of arithmetic); a categorical value is the 64-bit
 // key of its level, bit-cast.
-[[nodiscard]] double null_value() noexcept;
-[[nodiscard]] bool is_null_value(double value) noexcept;
+constexpr std::uint64_t kNullBits =  // a quiet NaN with a payload no arithmetic produces
+    0x7ff84e554c4c0001ULL;
+[[nodiscard]] inline double null_value() noexcept {
+    return std::bit_cast<double>(kNullBits);
+}
+[[nodiscard]] inline bool is_null_value(double value) noexcept {
+    return std::bit_cast<std::uint64_t>(value) == kNullBits;
+}
 
 // Text of a level by feature and key; must stay valid during the call of fit_rows.
 using LevelLookup = std::function<std::string_view(int feature, std::uint64_t key)>;

@@ -1,7 +1,9 @@
 #include "core/selection/forecast_metrics.h"
 
 #include <algorithm>
+#include <bit>
 #include <cmath>
+#include <cstdint>
 
 namespace many::core {
 namespace {
@@ -32,11 +34,14 @@ class ScaledMean {
     long long n_ = 0;
 };
 
+// 2^-e of a value m 2^e, 1/2 <= m < 1, but a normal number.
 double unit_of(double largest) noexcept {
-    if (!(largest > 0) || !std::isfinite(largest)) return 1;
-    int exponent = 0;
-    (void)std::frexp(largest, &exponent);
-    return std::ldexp(1.0, std::clamp(-exponent, -1022, 1022));
+    constexpr int kDigits = 52, kBias = 1023, kInfinite = 2047;
+    if (!(largest > 0)) return 1;
+    const auto biased = static_cast<int>(std::bit_cast<std::uint64_t>(largest) >> kDigits);
+    if (biased == kInfinite) return 1;
+    const int of_unit = std::clamp(2 * kBias - 1 - biased, 1, 2 * kBias - 1);  // e: biased - 1022
+    return std::bit_cast<double>(static_cast<std::uint64_t>(of_unit) << kDigits);
 }
 
 template <class Value>
@@ -44,7 +49,7 @@ double unit_of_all(std::span<const JudgedPoint> points, Value value) {
     double largest = 0;
     for (const JudgedPoint& p : points) {
         const double v = std::fabs(value(p));
-        if (v > largest) largest = v;
+        largest = v > largest ? v : largest;
     }
     return unit_of(largest);
 }
@@ -92,6 +97,29 @@ Accuracy accuracy_of(std::span<const JudgedPoint> points, Value value) {
             constant ? FitSummary::kNone : 1 - ratio * ratio};
 }
 
+bool has_interval(const JudgedPoint& p) noexcept {
+    return !std::isnan(p.lower) && !std::isnan(p.upper);
+}
+
+void judge_intervals(std::span<const JudgedPoint> points, StepMetrics& out) {
+    if (std::none_of(points.begin(), points.end(), has_interval)) return;
+    double inside = 0, largest = 0;
+    for (const JudgedPoint& p : points) {
+        for (const double v : {p.upper, p.lower, p.actual}) {
+            if (std::fabs(v) > largest) largest = std::fabs(v);
+        }
+    }
+    ScaledMean score(unit_of(largest));
+    for (const JudgedPoint& p : points) {
+        if (!has_interval(p)) continue;
+        const double miss = std::max({p.lower - p.actual, p.actual - p.upper, 0.0});
+        inside += miss > 0 ? 0 : 1;
+        score.add(p.upper - p.lower + kMiss * miss);
+    }
+    out.coverage = inside / score.n();
+    out.winkler = score.mean();
+}
+
 }  // namespace
 
 ErrorScale error_scale(std::span<const double> y, std::span<const unsigned char> observed,
@@ -129,52 +157,46 @@ StepMetrics judge_points(std::span<const JudgedPoint> points) {
     out.rmsse = own.rmsse;
     out.bias = own.bias;
     out.r2 = own.r2;
-    const Accuracy benchmark = accuracy_of(points, [](const JudgedPoint& p) { return p.naive2; });
-    if (benchmark.smape > 0 && benchmark.mase > 0) {
-        out.owa = (own.smape / benchmark.smape + own.mase / benchmark.mase) / 2;
+    const bool has_benchmark = std::any_of(
+        points.begin(), points.end(), [](const JudgedPoint& p) { return !std::isnan(p.naive2); });
+    if (has_benchmark) {
+        const Accuracy naive2 = accuracy_of(points, [](const JudgedPoint& p) { return p.naive2; });
+        if (naive2.smape > 0 && naive2.mase > 0) {
+            out.owa = (own.smape / naive2.smape + own.mase / naive2.mase) / 2;
+        }
     }
-    double inside = 0;
-    ScaledMean score(unit_of_all(points, [](const JudgedPoint& p) {
-        return std::fmax(std::fabs(p.upper), std::fmax(std::fabs(p.lower), std::fabs(p.actual)));
-    }));
-    for (const JudgedPoint& p : points) {
-        if (std::isnan(p.lower) || std::isnan(p.upper)) continue;
-        const double miss = std::max({p.lower - p.actual, p.actual - p.upper, 0.0});
-        inside += miss > 0 ? 0 : 1;
-        score.add(p.upper - p.lower + kMiss * miss);
-    }
-    if (score.n() > 0) out.coverage = inside / score.n();
-    out.winkler = score.mean();
+    judge_intervals(points, out);
     return out;
 }
 
 std::vector<StepMetrics> judge_steps(std::span<const JudgedPoint> points, int n_steps) {
-    std::vector<JudgedPoint> ordered;
-    for (const JudgedPoint& p : points) {
-        if (p.step <= n_steps) ordered.push_back(p);
+    const auto earlier = [](const JudgedPoint& a, const JudgedPoint& b) { return a.step < b.step; };
+    std::vector<JudgedPoint> sorted;
+    std::span<const JudgedPoint> ordered = points;
+    if (!std::is_sorted(points.begin(), points.end(), earlier)) {  // of several folds
+        sorted.assign(points.begin(), points.end());
+        std::stable_sort(sorted.begin(), sorted.end(), earlier);
+        ordered = sorted;
     }
-    std::stable_sort(ordered.begin(), ordered.end(),
-                     [](const JudgedPoint& a, const JudgedPoint& b) { return a.step < b.step; });
     std::vector<StepMetrics> out;
+    out.reserve(static_cast<std::size_t>(std::max(n_steps, 0)));
     std::size_t first = 0;
     for (int s = 1; s <= n_steps; ++s) {
         std::size_t end = first;
         while (end < ordered.size() && ordered[end].step == s) ++end;
-        out.push_back(judge_points(std::span(ordered).subspan(first, end - first)));
+        out.push_back(judge_points(ordered.subspan(first, end - first)));
         first = end;
     }
     return out;
 }
 
-SplitMetrics naive2_metrics(std::span<const JudgedPoint> points) {
-    const double none = FitSummary::kNone;
-    if (points.empty()) return {0, none, none, none, none, none, none};
+Naive2Metrics naive2_metrics(std::span<const JudgedPoint> points) {
+    Naive2Metrics out;
+    if (points.empty()) return out;
     const Accuracy a = accuracy_of(points, [](const JudgedPoint& p) { return p.naive2; });
-    return {a.n, a.rmse, a.mae, a.mape, a.smape, a.r2, a.bias};
-}
-
-double naive2_mase(std::span<const JudgedPoint> points) {
-    return accuracy_of(points, [](const JudgedPoint& p) { return p.naive2; }).mase;
+    out.metrics = {a.n, a.rmse, a.mae, a.mape, a.smape, a.r2, a.bias};
+    out.mase = a.mase;
+    return out;
 }
 
 }  // namespace many::core

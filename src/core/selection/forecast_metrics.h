@@ -50,7 +50,16 @@ struct JudgedPoint {
 [[nodiscard]] std::vector<StepMetrics> judge_steps(std::span<const JudgedPoint> points,
                                                    int n_steps);
 // The metrics of the points' naive2.
-[[nodiscard]] SplitMetrics naive2_metrics(std::span<const JudgedPoint> points);
-[[nodiscard]] double naive2_mase(std::span<const JudgedPoint> points);
+struct Naive2Metrics {
+    SplitMetrics metrics{0,
+                         FitSummary::kNone,
+                         FitSummary::kNone,
+                         FitSummary::kNone,
+                         FitSummary::kNone,
+                         FitSummary::kNone,
+                         FitSummary::kNone};
+    double mase = FitSummary::kNone;
+};
+[[nodiscard]] Naive2Metrics naive2_metrics(std::span<const JudgedPoint> points);
 
 }  // namespace many::core
