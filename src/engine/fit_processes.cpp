@@ -212,6 +212,20 @@ double seconds_since(TimestampTz start) {
     return (double)(GetCurrentTimestamp() - start) / 1e6;
 }
 
+// Fits buckets until one had something in it: by that one the run is judged. Returns the first bucket
+// that is left.
+int fit_first_bucket(BucketWork* work, RunSegment* segment) {
+    uint32 next = pg_atomic_read_u32(&segment->next_bucket);
+    uint64 bytes = 0;
+    while (bytes == 0 && fit_next_bucket(work)) {
+        const uint32 from = next;
+        next = pg_atomic_read_u32(&segment->next_bucket);
+        for (uint32 i = from; i < next; i++)
+            bytes += pg_atomic_read_u64(&segment->bucket_bytes[i]);
+    }
+    return (int)next < segment->bucket_end ? (int)next : segment->bucket_end;
+}
+
 bool worth_workers(RunSegment* segment, double first_seconds) {
     return pg_atomic_read_u64(&segment->bytes_exchanged) >= kSmallRunBytes ||
            first_seconds * (segment->n_buckets - 1) > kSmallRunSeconds;
@@ -233,7 +247,7 @@ bool fit_and_collect(dsm_segment* mapped, const TrainPlan* plan, int workers, Co
     if (summary->processes < 1) summary->processes = 1;
 
     BucketWork* work = fit_begin(segment, files);
-    (void)fit_next_bucket(work);
+    const int first_left = fit_first_bucket(work, segment);
     const uint64 first_groups = groups_done(segment);
     const bool at_once = first_groups >= kManyGroups &&
                          first_groups * (uint64)segment->n_buckets > (uint64)kOwnPartitionGroups;
@@ -241,7 +255,7 @@ bool fit_and_collect(dsm_segment* mapped, const TrainPlan* plan, int workers, Co
         const uint64 expected = first_groups * (uint64)segment->n_buckets;
         session.collector = open_collector(segment, plan, ResultStorage::own,
                                            (int64)(expected + expected / 16), carry);
-        collect_files(session.collector, 0, 1);
+        collect_files(session.collector, 0, first_left);
         session.sink.put = put_in_registry;
         session.sink.idle = look_at_queues;
         fit_results_to(work, &session.sink);
@@ -329,7 +343,7 @@ void fit_to_files(dsm_segment* mapped, int workers) {
     SessionResults session = {};
     set_phase(segment, Phase::fitting);
     BucketWork* work = fit_begin(segment, results_in_files(segment));
-    (void)fit_next_bucket(work);
+    (void)fit_first_bucket(work, segment);
     if (workers > 1 && worth_workers(segment, seconds_since(start))) {
         (void)fit_in_parallel(work, segment, dsm_segment_handle(mapped), workers, false, &session);
     } else {

@@ -64,9 +64,11 @@ double most_bytes(const RunSpec* spec, double rows, double stored_bytes) {
     return stored_bytes + rows * ((double)spec->row_doubles() * sizeof(double) + 32);
 }
 
+// Fits of forecasters may take long: the last of many small buckets leaves no process waiting for it.
 int choose_buckets(const RunSpec* spec, double bytes, int workers) {
+    const int least = workers * (spec->forecasts ? 32 : 8);
     int buckets = 16;
-    while (buckets < kMaxBuckets && (buckets * kBucketBytes < bytes || buckets < workers * 8))
+    while (buckets < kMaxBuckets && (buckets * kBucketBytes < bytes || buckets < least))
         buckets *= 2;
     while (buckets > 4 && (Size)buckets * kBucketOverhead > spec->budget_bytes / 2) buckets /= 2;
     return buckets;

@@ -276,5 +276,73 @@ TEST(SeriesBuilder, the_order_of_rows_changes_no_bit) {
     }
 }
 
+// Rows of some series of a table: the same times or others, in the order of two readers, with gaps,
+// duplicates and missing values now and then.
+TestRows some_rows(std::mt19937_64& random) {
+    TestRows rows;
+    rows.n_features = 1;
+    const auto one_of = [&](std::uint64_t n) { return random() % n; };
+    const int n = one_of(3) == 0 ? 1 + static_cast<int>(one_of(5)) : 40;
+    const std::int64_t first = one_of(3) == 0 ? 5 : 0;
+    std::vector<std::int64_t> second;
+    const auto add = [&](std::int64_t month) {
+        const double y = one_of(60) == 0 ? null_value() : static_cast<double>(one_of(9));
+        const double x = one_of(60) == 0 ? null_value() : static_cast<double>(one_of(9));
+        const std::int64_t stray = one_of(200) == 0 ? 3 : 0;
+        rows.add(day(2020 + month / 12, static_cast<int>(month % 12) + 1, 1) + stray, y, {x});
+    };
+    const bool gaps = one_of(3) == 0, again = one_of(4) == 0;
+    for (std::int64_t month = first; month < first + n; ++month) {
+        if (gaps && one_of(9) == 0) continue;
+        if (one_of(2) == 0) second.push_back(month);
+        else add(month);
+        if (again && one_of(9) == 0) second.push_back(month);
+    }
+    for (const std::int64_t month : second) add(month);
+    return rows;
+}
+
+TEST(SeriesBuilder, what_is_kept_from_series_to_series_changes_nothing) {
+    std::mt19937_64 random(20250517);
+    SeriesScratch scratch;
+    int n_ok = 0;
+    for (int i = 0; i < 3000; ++i) {
+        GridSpec spec;
+        spec.type = TimeType::date;
+        if (random() % 4 == 0) spec.step = {1, 0};
+        if (random() % 8 == 0) spec.step = {0, 7};
+        spec.fill = random() % 2 == 0 ? FillPolicy::error : FillPolicy::interpolate;
+        spec.duplicates = random() % 2 == 0 ? DuplicatePolicy::error : DuplicatePolicy::sum;
+        spec.trim_leading_zeros = random() % 4 == 0;
+        const std::size_t longest = random() % 8 == 0 ? 20 : 1000;
+        TestRows rows = some_rows(random);
+        const BuiltSeries fresh = build(spec, rows, {}, longest);
+        RegularSeries out;
+        std::int64_t at = 0;
+        ASSERT_EQ(build_series(spec, {}, rows.data.data(), rows.size(), rows.stride(), 1, longest,
+                               out, at, scratch),
+                  fresh.status);
+        if (fresh.status != SeriesStatus::ok) {
+            ASSERT_EQ(at, fresh.at);
+            continue;
+        }
+        ++n_ok;
+        const auto same = [](const Doubles& a, const Doubles& b) {
+            return a.size() == b.size() &&
+                   std::equal(a.begin(), a.end(), b.begin(), [](double l, double r) {
+                       return std::bit_cast<std::uint64_t>(l) == std::bit_cast<std::uint64_t>(r);
+                   });
+        };
+        ASSERT_TRUE(same(out.y, fresh.series.y) && same(out.x, fresh.series.x));
+        ASSERT_EQ(out.observed, fresh.series.observed);
+        ASSERT_EQ(out.grid.origin, fresh.series.grid.origin);
+        ASSERT_EQ(out.grid.step, fresh.series.grid.step);
+        ASSERT_EQ(out.n_filled, fresh.series.n_filled);
+        ASSERT_EQ(out.n_merged, fresh.series.n_merged);
+        ASSERT_EQ(out.n_trimmed, fresh.series.n_trimmed);
+    }
+    EXPECT_GT(n_ok, 500);
+}
+
 }  // namespace
 }  // namespace many::core

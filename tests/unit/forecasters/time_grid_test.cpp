@@ -54,6 +54,16 @@ TEST(Calendar, days) {
     EXPECT_EQ(day_of_week(day(1, 1, 1)), 0);
 }
 
+TEST(Calendar, back_from_every_day) {
+    const auto returns = [](std::int64_t d) {
+        const CivilDate date = civil_from_days(d);
+        return date.day >= 1 && date.day <= days_in_month(date.year, date.month) &&
+               days_from_civil(date.year, date.month, date.day) == d;
+    };
+    for (std::int64_t d = day(-900, 1, 1); d < day(3000, 1, 1); ++d) ASSERT_TRUE(returns(d)) << d;
+    for (std::int64_t d = -3'000'000; d < 2'200'000'000; d += 9973) ASSERT_TRUE(returns(d)) << d;
+}
+
 TEST(Calendar, counts_on_through_eight_centuries) {
     CivilDate expected = civil_from_days(day(-401, 1, 1));
     EXPECT_EQ(expected.year, -401);
