@@ -220,8 +220,7 @@ int fit_first_bucket(BucketWork* work, RunSegment* segment) {
     while (bytes == 0 && fit_next_bucket(work)) {
         const uint32 from = next;
         next = pg_atomic_read_u32(&segment->next_bucket);
-        for (uint32 i = from; i < next; i++)
-            bytes += pg_atomic_read_u64(&segment->bucket_bytes[i]);
+        for (uint32 i = from; i < next; i++) bytes += pg_atomic_read_u64(&segment->bucket_bytes[i]);
     }
     return (int)next < segment->bucket_end ? (int)next : segment->bucket_end;
 }

@@ -451,35 +451,61 @@ std::size_t read_model(Reader& r, ForecastModel& m) {
 }
 
 // A mask of the metrics that are written, then these. Left out are those that do not apply, and what
-// the step of one forecast says several times: n = 1, mae = rmse, bias = mae or -mae.
+// follows from others: of the step of one forecast n = 1, mae = rmse, bias = mae or -mae. A mask that says
+// both that n is written and that it is 1 is one of the latter with a byte of more such rules behind it.
 constexpr double StepMetrics::*kMetrics[] = {
     &StepMetrics::n,     &StepMetrics::rmse, &StepMetrics::mae,      &StepMetrics::mape,
     &StepMetrics::smape, &StepMetrics::mase, &StepMetrics::rmsse,    &StepMetrics::owa,
     &StepMetrics::bias,  &StepMetrics::r2,   &StepMetrics::coverage, &StepMetrics::winkler};
-constexpr unsigned kN = 1U << 0, kMae = 1U << 2, kBias = 1U << 8;
+constexpr unsigned kN = 1U << 0, kMae = 1U << 2, kMase = 1U << 5, kRmsse = 1U << 6, kBias = 1U << 8,
+                   kCoverage = 1U << 10;
 constexpr unsigned kSingle = 1U << 12, kMaeIsRmse = 1U << 13, kBiasIsMae = 1U << 14,
                    kBiasIsMinusMae = 1U << 15;
+// The rules behind it: coverage is 0 or 1; mase and rmsse are mae and rmse in units of `scale`.
+constexpr unsigned kOutside = 1U << 0, kInside = 1U << 1, kMaseIsScaled = 1U << 2,
+                   kRmsseIsScaled = 1U << 3;
 static_assert(std::size(kMetrics) == 12);
 
-void write(Writer& w, const StepMetrics& metrics) {
-    unsigned mask = 0;
+struct Scale {
+    double mase = FitSummary::kNone, rmsse = FitSummary::kNone;
+};
+
+void write(Writer& w, const StepMetrics& metrics, const Scale& scale = {}) {
+    unsigned mask = 0, more = 0;
     for (std::size_t i = 0; i < std::size(kMetrics); ++i) {
         if (!std::isnan(metrics.*kMetrics[i])) mask |= 1U << i;
     }
-    const auto replace = [&](bool holds, unsigned metric, unsigned rule) {
-        if (holds && (mask & metric) != 0) mask = (mask & ~metric) | rule;
+    const auto replace = [&](bool holds, unsigned metric, unsigned& rules, unsigned rule) {
+        if (!holds || (mask & metric) == 0) return;
+        mask &= ~metric;
+        rules |= rule;
     };
-    replace(std::signbit(metrics.bias) && metrics.bias == -metrics.mae, kBias, kBiasIsMinusMae);
-    replace(!std::signbit(metrics.bias) && metrics.bias == metrics.mae, kBias, kBiasIsMae);
-    replace(metrics.mae == metrics.rmse, kMae, kMaeIsRmse);
-    replace(metrics.n == 1, kN, kSingle);
-    w.put(static_cast<std::uint16_t>(mask));
+    replace(std::signbit(metrics.bias) && metrics.bias == -metrics.mae, kBias, mask,
+            kBiasIsMinusMae);
+    replace(!std::signbit(metrics.bias) && metrics.bias == metrics.mae, kBias, mask, kBiasIsMae);
+    replace(metrics.mae == metrics.rmse, kMae, mask, kMaeIsRmse);
+    replace(metrics.n == 1, kN, mask, kSingle);
+    if ((mask & kSingle) != 0) {
+        replace(metrics.coverage == 0, kCoverage, more, kOutside);
+        replace(metrics.coverage == 1, kCoverage, more, kInside);
+        replace(metrics.mase == metrics.mae / scale.mase, kMase, more, kMaseIsScaled);
+        replace(metrics.rmsse == metrics.rmse / scale.rmsse, kRmsse, more, kRmsseIsScaled);
+    }
+    if (more != 0) {
+        w.all(static_cast<std::uint16_t>(mask | kN), static_cast<std::uint8_t>(more));
+    } else {
+        w.put(static_cast<std::uint16_t>(mask));
+    }
     for (std::size_t i = 0; i < std::size(kMetrics); ++i) {
         if ((mask >> i & 1) != 0) w.put(metrics.*kMetrics[i]);
     }
 }
-void read(Reader& r, StepMetrics& metrics) {
-    const unsigned mask = r.get<std::uint16_t>();
+void read(Reader& r, StepMetrics& metrics, const Scale& scale = {}) {
+    unsigned mask = r.get<std::uint16_t>(), more = 0;
+    if ((mask & kN) != 0 && (mask & kSingle) != 0) {
+        mask &= ~kN;
+        more = r.get<std::uint8_t>();
+    }
     for (std::size_t i = 0; i < std::size(kMetrics); ++i) {
         metrics.*kMetrics[i] = (mask >> i & 1) != 0 ? r.get<double>() : FitSummary::kNone;
     }
@@ -487,6 +513,26 @@ void read(Reader& r, StepMetrics& metrics) {
     if ((mask & kMaeIsRmse) != 0) metrics.mae = metrics.rmse;
     if ((mask & kBiasIsMae) != 0) metrics.bias = metrics.mae;
     if ((mask & kBiasIsMinusMae) != 0) metrics.bias = -metrics.mae;
+    if ((more & kOutside) != 0) metrics.coverage = 0;
+    if ((more & kInside) != 0) metrics.coverage = 1;
+    if ((more & kMaseIsScaled) != 0) metrics.mase = metrics.mae / scale.mase;
+    if ((more & kRmsseIsScaled) != 0) metrics.rmsse = metrics.rmse / scale.rmsse;
+}
+
+// The scale of the steps' metrics is that of the held-out observations; none is written without steps.
+void write_holdout(Writer& w, const ForecastModel& m) {
+    w.count(m.holdout.size());
+    if (m.holdout.empty()) return;
+    const Scale scale = {m.holdout_mase_scale, m.holdout_rmsse_scale};
+    w.all(scale.mase, scale.rmsse);
+    for (const StepMetrics& s : m.holdout) write(w, s, scale);
+}
+void read_holdout(Reader& r, ForecastModel& m) {
+    m.holdout.resize(r.count(sizeof(std::uint16_t)));
+    if (m.holdout.empty()) return;
+    r.all(m.holdout_mase_scale, m.holdout_rmsse_scale);
+    const Scale scale = {m.holdout_mase_scale, m.holdout_rmsse_scale};
+    for (StepMetrics& s : m.holdout) read(r, s, scale);
 }
 
 void write(Writer& w, const std::vector<StepMetrics>& steps) {
@@ -532,7 +578,7 @@ void read_sections(Reader& bytes, ForecastModel& out) {
     }
     expect(bytes.section(r), metrics_tag);
     for (StepMetrics& total : out.total) read(r, total);
-    read(r, out.holdout);
+    read_holdout(r, out);
     read(r, out.cv);
     r.end();
     std::uint16_t last = metrics_tag;
@@ -563,7 +609,7 @@ void encode_forecast_model(const ForecastModel& model, std::vector<unsigned char
     }
     start = w.begin_section(metrics_tag);
     for (const StepMetrics& total : model.total) write(w, total);
-    write(w, model.holdout);
+    write_holdout(w, model);
     write(w, model.cv);
     w.end_section(start);
     const auto numbers = [&](Tag tag, const std::vector<double>& values) {

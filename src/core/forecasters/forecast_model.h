@@ -91,7 +91,9 @@ struct ForecastModel {
 
     StepMetrics total[3];              // by ForecastSplit, all steps
     std::vector<StepMetrics> holdout;  // by step
-    std::vector<StepMetrics> cv;       // by step
+    // The scales of their mase and rmsse: of the series before.
+    double holdout_mase_scale = FitSummary::kNone, holdout_rmsse_scale = FitSummary::kNone;
+    std::vector<StepMetrics> cv;  // by step
 };
 
 // Flags of one forecast step; 0: nothing to say.

@@ -438,8 +438,8 @@ SeriesStatus build_series(const GridSpec& spec, const TimeZoneMap& zone, double*
     out.n_filled = out.n_merged = out.n_trimmed = 0;
     at = 0;
     if (n == 0) return SeriesStatus::empty;
-    const SeriesStatus status = SeriesBuilder(spec, zone, n_features, out, scratch)
-                                    .build(rows, n, stride, max_length, at);
+    const SeriesStatus status =
+        SeriesBuilder(spec, zone, n_features, out, scratch).build(rows, n, stride, max_length, at);
     if (n > kKeptRows) scratch.forget();
     return status;
 }

@@ -120,9 +120,8 @@ bool ForecastTrainer::Impl::make_series(double* rows, std::size_t n, std::size_t
     const auto longest = static_cast<std::size_t>(std::min<std::int64_t>(
         spec->max_length, std::numeric_limits<int>::max() - 2 * kMaxHorizon));
     std::int64_t time = 0;
-    const SeriesStatus status =
-        build_series(spec->grid, zone, rows, kept, stride, spec->n_features, longest, series, time,
-                     scratch);
+    const SeriesStatus status = build_series(spec->grid, zone, rows, kept, stride, spec->n_features,
+                                             longest, series, time, scratch);
     if (status != SeriesStatus::ok) {
         explain_series(status, rows, kept, stride, time, result);
         return false;
@@ -272,6 +271,10 @@ void ForecastTrainer::fit_rows(const ForecastSpec& spec, const TimeZoneMap& zone
     model.rmsse_scale = scale.rmsse;
     model.total[static_cast<int>(ForecastSplit::train)] = m.in_sample(model, scale);
     put_split(model, ForecastSplit::holdout, held, m.horizon);
+    if (!held.empty()) {
+        model.holdout_mase_scale = held.front().scale.mase;
+        model.holdout_rmsse_scale = held.front().scale.rmsse;
+    }
     put_split(model, ForecastSplit::cv, folds, m.resolved_backtest(0, 0).horizon);
     const Naive2Metrics naive2 = naive2_metrics(held);
     result.comparison.baseline = naive2.metrics;

@@ -518,6 +518,59 @@ TEST(ForecastCodec, all_that_belongs_to_the_model_comes_back) {
     EXPECT_EQ(back.cv[0].owa, 0.875);
 }
 
+// Metrics of the steps of a holdout mostly follow from a few of them and are not written then.
+TEST(ForecastCodec, metrics_of_steps_return_with_every_bit) {
+    ForecastModel m = model_of({level_fit(1, 1)});
+    m.holdout_mase_scale = 3;
+    m.holdout_rmsse_scale = 7;
+    for (const double e : {1.0, -1.1, 0.0, 1e300, 5e-324}) {
+        StepMetrics s;
+        s.n = 1;
+        s.rmse = s.mae = std::fabs(e);
+        s.bias = e;
+        s.mape = s.smape = std::fabs(e) / 11;
+        s.mase = s.mae / 3;
+        s.rmsse = s.rmse / 7;
+        s.coverage = e < 0 ? 0 : 1;
+        s.winkler = 4.5;
+        m.holdout.push_back(s);
+    }
+    std::vector<unsigned char> bytes;
+    encode_forecast_model(m, bytes);
+    const std::size_t length = bytes.size();
+    StepMetrics other = m.holdout[1];
+    other.n = 2;
+    other.coverage = 0.5;
+    m.holdout.push_back(other);  // of two forecasts
+    other.n = 1;
+    other.mase = 0.25;  // of another fold: not in this scale
+    m.holdout.push_back(other);
+    m.holdout.push_back({});
+    ForecastModel back;
+    encode_forecast_model(m, bytes);
+    EXPECT_LT(length, 700);
+    decode_forecast_model(bytes.data(), bytes.size(), back);
+    EXPECT_EQ(back.holdout_mase_scale, 3);
+    EXPECT_EQ(back.holdout_rmsse_scale, 7);
+    ASSERT_EQ(back.holdout.size(), m.holdout.size());
+    for (std::size_t i = 0; i < m.holdout.size(); ++i) {
+        for (const auto metric :
+             {&StepMetrics::n, &StepMetrics::rmse, &StepMetrics::mae, &StepMetrics::mape,
+              &StepMetrics::smape, &StepMetrics::mase, &StepMetrics::rmsse, &StepMetrics::owa,
+              &StepMetrics::bias, &StepMetrics::r2, &StepMetrics::coverage,
+              &StepMetrics::winkler}) {
+            const double was = m.holdout[i].*metric, is = back.holdout[i].*metric;
+            EXPECT_TRUE(std::isnan(was)
+                            ? std::isnan(is)
+                            : std::bit_cast<std::uint64_t>(was) == std::bit_cast<std::uint64_t>(is))
+                << i << ": " << was << ", " << is;
+        }
+    }
+    std::vector<unsigned char> again;
+    encode_forecast_model(back, again);
+    EXPECT_EQ(again, bytes);
+}
+
 TEST(ForecastCodec, only_forecasters_are_taken_for_one) {
     std::vector<unsigned char> bytes;
     encode_forecast_model(model_of({level_fit(1, 1)}), bytes);

@@ -294,8 +294,10 @@ TestRows some_rows(std::mt19937_64& random) {
     const bool gaps = one_of(3) == 0, again = one_of(4) == 0;
     for (std::int64_t month = first; month < first + n; ++month) {
         if (gaps && one_of(9) == 0) continue;
-        if (one_of(2) == 0) second.push_back(month);
-        else add(month);
+        if (one_of(2) == 0)
+            second.push_back(month);
+        else
+            add(month);
         if (again && one_of(9) == 0) second.push_back(month);
     }
     for (const std::int64_t month : second) add(month);

@@ -123,8 +123,9 @@ TEST(Simple, degenerate_series_never_give_nan) {
 TEST(Simple, interval_levels_are_checked) {
     for (int again = 0; again < 2; ++again) {  // quantiles are kept
         for (const double df : {3.0, 0.0, 1e6, 119.0}) {
-            const double expected = df == 3 ? 3.182446305284263 : df == 119 ? 1.98009987645692
-                                                                            : 1.959963984540054;
+            const double expected = df == 3     ? 3.182446305284263
+                                    : df == 119 ? 1.98009987645692
+                                                : 1.959963984540054;
             EXPECT_NEAR(interval_half_width(1, 0.95, df), expected, df == 1e6 ? 1e-5 : 1e-11);
             EXPECT_NEAR(interval_half_width(1, 0.5), 0.6744897501960817, 1e-12);
         }
