@@ -8,7 +8,6 @@
 //
 // Decoding reads what is there, never more: counts are compared with the bytes left before memory
 // is taken. What was read is then checked as a whole (model_defect): forecasting relies on it.
-#include <algorithm>
 #include <bit>
 #include <cmath>
 #include <cstring>
@@ -16,6 +15,7 @@
 
 #include "core/codec/linear_model.h"
 #include "core/error.h"
+#include "core/forecasters/forecast_bytes.h"
 #include "core/forecasters/forecast_model.h"
 #include "core/forecasters/forecast_parts.h"
 
@@ -26,7 +26,7 @@ static_assert(std::endian::native == std::endian::little, "models are stored lit
 
 constexpr char kMagic[] = {'M', 'M', 'F', 'M'};
 constexpr std::uint16_t kVersion = 1;
-constexpr std::size_t kHead = 16, kMaxBytes = std::size_t{1} << 30;
+constexpr std::size_t kHead = 16;
 constexpr std::uint8_t kPayloadVersion = 1;
 constexpr std::uint8_t kRounded = 1, kCalendar = 2;
 
@@ -43,169 +43,23 @@ enum class Payload : std::uint8_t {
     autoregression,
 };
 
-[[noreturn]] void damaged(const char* what) {
-    throw Error(ErrorKind::invalid_data, std::string("stored forecaster is damaged: ") + what);
-}
-
-// Into a buffer that is longer than what it holds until finish().
-class Writer {
-  public:
-    explicit Writer(std::vector<unsigned char>& bytes) : bytes_(bytes) {
-        bytes_.resize(bytes_.capacity());
-    }
-    // Nothing is written afterwards.
-    void finish() { bytes_.resize(used_); }
-    [[nodiscard]] std::size_t size() const noexcept { return used_; }
-
-    template <class T>
-    void put(T value) {
-        static_assert(std::is_trivially_copyable_v<T>);
-        std::memcpy(room(sizeof value), &value, sizeof value);
-    }
-    void put(bool value) { put(static_cast<std::uint8_t>(value ? 1 : 0)); }
-    template <class... T>
-    void all(const T&... values) {
-        (put(values), ...);
-    }
-    void list(std::span<const double> values) {
-        count(values.size());
-        if (values.empty()) return;
-        std::memcpy(room(values.size_bytes()), values.data(), values.size_bytes());
-    }
-    void list(const std::vector<int>& values) {
-        count(values.size());
-        for (const int v : values) put(v);
-    }
-    void text(const std::string& value) {
-        count(value.size());
-        std::copy(value.begin(), value.end(), room(value.size()));
-    }
-    void count(std::size_t n) {
-        if (n >= kMaxBytes) throw Error(ErrorKind::unsupported, "a forecaster is larger than 1 GB");
-        put(static_cast<std::uint32_t>(n));
-    }
-    // Returns where end_section() puts the length.
-    std::size_t begin_section(Tag tag) {
-        put(static_cast<std::uint16_t>(tag));
-        put(std::uint32_t{0});
-        return used_;
-    }
-    void end_section(std::size_t start) { put_at(start - 4, used_ - start); }
-    void put_at(std::size_t at, std::size_t value) {
-        if (value >= kMaxBytes) {
-            throw Error(ErrorKind::unsupported, "a forecaster is larger than 1 GB");
-        }
-        const std::uint32_t v = static_cast<std::uint32_t>(value);
-        std::memcpy(bytes_.data() + at, &v, sizeof v);
-    }
-
-  private:
-    unsigned char* room(std::size_t n) {
-        if (n > bytes_.size() - used_) bytes_.resize(std::max(2 * bytes_.size(), used_ + n));
-        used_ += n;
-        return bytes_.data() + used_ - n;
-    }
-
-    std::vector<unsigned char>& bytes_;
-    std::size_t used_ = 0;
-};
-
-class Reader {
-  public:
-    Reader(const unsigned char* bytes, std::size_t length) : at_(bytes), left_(length) {}
-
-    template <class T>
-    void take(T& value) {
-        static_assert(std::is_trivially_copyable_v<T> && !std::is_enum_v<T>);
-        if (left_ < sizeof value) damaged("it ends early");
-        std::memcpy(&value, at_, sizeof value);
-        skip(sizeof value);
-    }
-    void take(bool& value) {
-        const auto byte = get<std::uint8_t>();
-        if (byte > 1) damaged("a truth value is neither 0 nor 1");
-        value = byte == 1;
-    }
-    template <class T>
-    [[nodiscard]] T get() {
-        T value{};
-        take(value);
-        return value;
-    }
-    template <class... T>
-    void all(T&... values) {
-        (take(values), ...);
-    }
-    // An enumeration of one byte with the values 0 .. last.
-    template <class E>
-    void take_enum(E& value, E last) {
-        static_assert(sizeof(E) == 1);
-        const auto byte = get<std::uint8_t>();
-        if (byte > static_cast<std::uint8_t>(last)) damaged("a code is not known");
-        value = static_cast<E>(byte);
-    }
-    void list(std::vector<double>& values) {
-        values.resize(count(sizeof(double)));
-        const std::size_t size = values.size() * sizeof(double);
-        if (size > 0) std::memcpy(values.data(), at_, size);
-        skip(size);
-    }
-    void list(std::vector<int>& values) {
-        values.resize(count(sizeof(std::int32_t)));
-        for (int& v : values) take(v);
-    }
-    void text(std::string& value) {
-        const std::size_t n = count(1);
-        value.assign(reinterpret_cast<const char*>(at_), n);
-        skip(n);
-    }
-    // Of elements that take at least `size` bytes each.
-    [[nodiscard]] std::size_t count(std::size_t size) {
-        const std::size_t n = get<std::uint32_t>();
-        if (n > left_ / size) damaged("a list is longer than the bytes");
-        return n;
-    }
-    // The next section, whose tag it returns; `out` reads its bytes.
-    [[nodiscard]] std::uint16_t section(Reader& out) {
-        const auto tag = get<std::uint16_t>();
-        const std::size_t length = get<std::uint32_t>();
-        if (length > left_) damaged("a section is longer than the bytes");
-        out = Reader(at_, length);
-        skip(length);
-        return tag;
-    }
-    [[nodiscard]] bool empty() const noexcept { return left_ == 0; }
-    void end() const {
-        if (left_ != 0) damaged("a section is longer than its content");
-    }
-
-  private:
-    void skip(std::size_t n) noexcept {
-        if (n == 0) return;
-        at_ += n;
-        left_ -= n;
-    }
-    const unsigned char* at_;
-    std::size_t left_;
-};
-
 // --- Fits -----------------------------------------------------------------------------------------
 
-void write(Writer& w, const FitSummary& s) {
+void write(ByteWriter& w, const FitSummary& s) {
     w.all(s.status, s.n_parameters, s.sigma2, s.log_likelihood, s.aic, s.aicc, s.bic);
 }
-void read(Reader& r, FitSummary& s) {
+void read(ByteReader& r, FitSummary& s) {
     r.take_enum(s.status, ForecastStatus::stopped);
     r.all(s.n_parameters, s.sigma2, s.log_likelihood, s.aic, s.aicc, s.bic);
 }
 
-void write(Writer& w, const SimpleFit& f) {
+void write(ByteWriter& w, const SimpleFit& f) {
     w.all(f.method, f.n, f.season_length, f.window, f.slope, f.degrees_of_freedom);
     w.list(f.levels);
     w.list(f.factors);
     write(w, f.summary);
 }
-void read(Reader& r, SimpleFit& f) {
+void read(ByteReader& r, SimpleFit& f) {
     r.take_enum(f.method, SimpleMethod::naive2);
     r.all(f.n, f.season_length, f.window, f.slope, f.degrees_of_freedom);
     r.list(f.levels);
@@ -213,16 +67,16 @@ void read(Reader& r, SimpleFit& f) {
     read(r, f.summary);
 }
 
-void write(Writer& w, const EtsState& s) {
+void write(ByteWriter& w, const EtsState& s) {
     w.all(s.level, s.trend);
     w.list(s.seasonal);
 }
-void read(Reader& r, EtsState& s) {
+void read(ByteReader& r, EtsState& s) {
     r.all(s.level, s.trend);
     r.list(s.seasonal);
 }
 
-void write(Writer& w, const EtsFit& f) {
+void write(ByteWriter& w, const EtsFit& f) {
     const EtsParameters& p = f.parameters;
     w.all(f.form.error, f.form.trend, f.form.season, f.season_length, f.n);
     w.all(p.alpha, p.beta, p.gamma, p.phi);
@@ -230,7 +84,7 @@ void write(Writer& w, const EtsFit& f) {
     write(w, f.last);
     write(w, f.summary);
 }
-void read(Reader& r, EtsFit& f) {
+void read(ByteReader& r, EtsFit& f) {
     EtsParameters& p = f.parameters;
     r.take_enum(f.form.error, EtsError::multiplicative);
     r.take_enum(f.form.trend, EtsTrend::multiplicative_damped);
@@ -241,13 +95,13 @@ void read(Reader& r, EtsFit& f) {
     read(r, f.summary);
 }
 
-void write(Writer& w, const ThetaFit& f) {
+void write(ByteWriter& w, const ThetaFit& f) {
     w.all(f.kind, f.n, f.season_length, f.additive_season);
     w.list(f.seasonal);
     w.all(f.alpha, f.level, f.initial_level, f.theta, f.omega, f.intercept, f.slope, f.mean);
     write(w, f.summary);
 }
-void read(Reader& r, ThetaFit& f) {
+void read(ByteReader& r, ThetaFit& f) {
     r.take_enum(f.kind, ThetaKind::dynamic_optimised);
     r.all(f.n, f.season_length, f.additive_season);
     r.list(f.seasonal);
@@ -255,7 +109,7 @@ void read(Reader& r, ThetaFit& f) {
     read(r, f.summary);
 }
 
-void write(Writer& w, const ArimaFit& f) {
+void write(ByteWriter& w, const ArimaFit& f) {
     const ArimaOrder& o = f.order;
     w.all(o.p, o.d, o.q, o.P, o.D, o.Q, o.m, f.has_constant, f.n_regressors, f.n_used, f.n);
     w.put(f.sum_of_squares);
@@ -266,7 +120,7 @@ void write(Writer& w, const ArimaFit& f) {
     w.list(f.covariance);
     write(w, f.summary);
 }
-void read(Reader& r, ArimaFit& f) {
+void read(ByteReader& r, ArimaFit& f) {
     ArimaOrder& o = f.order;
     r.all(o.p, o.d, o.q, o.P, o.D, o.Q, o.m, f.has_constant, f.n_regressors, f.n_used, f.n);
     r.take(f.sum_of_squares);
@@ -278,7 +132,7 @@ void read(Reader& r, ArimaFit& f) {
     read(r, f.summary);
 }
 
-void write(Writer& w, const IntermittentFit& f) {
+void write(ByteWriter& w, const IntermittentFit& f) {
     w.all(f.method, f.n, f.n_demands, f.mean_interval, f.rate);
     w.count(f.levels.size());
     for (const IntermittentLevel& v : f.levels) {
@@ -286,7 +140,7 @@ void write(Writer& w, const IntermittentFit& f) {
     }
     write(w, f.summary);
 }
-void read(Reader& r, IntermittentFit& f) {
+void read(ByteReader& r, IntermittentFit& f) {
     constexpr std::size_t kLevelBytes = 1 + 2 * 4 + 5 * 8;
     r.take_enum(f.method, IntermittentMethod::ses);
     r.all(f.n, f.n_demands, f.mean_interval, f.rate);
@@ -298,14 +152,14 @@ void read(Reader& r, IntermittentFit& f) {
     read(r, f.summary);
 }
 
-void write(Writer& w, const MstlFit& f) {
+void write(ByteWriter& w, const MstlFit& f) {
     w.list(f.season_lengths);
     w.count(f.last_cycle.size());
     for (const std::vector<double>& cycle : f.last_cycle) w.list(cycle);
     write(w, f.adjusted);
     write(w, f.summary);
 }
-void read(Reader& r, MstlFit& f) {
+void read(ByteReader& r, MstlFit& f) {
     r.list(f.season_lengths);
     f.last_cycle.resize(r.count(4));
     for (std::vector<double>& cycle : f.last_cycle) r.list(cycle);
@@ -313,7 +167,7 @@ void read(Reader& r, MstlFit& f) {
     read(r, f.summary);
 }
 
-void write(Writer& w, const AutoregressionFit& f) {
+void write(ByteWriter& w, const AutoregressionFit& f) {
     w.all(f.n, f.n_used, f.n_lags, f.intercept, f.intercept_std_error);
     w.list(f.lags);
     w.list(f.coefficients);
@@ -323,7 +177,7 @@ void write(Writer& w, const AutoregressionFit& f) {
     w.list(f.last);
     write(w, f.summary);
 }
-void read(Reader& r, AutoregressionFit& f) {
+void read(ByteReader& r, AutoregressionFit& f) {
     r.all(f.n, f.n_used, f.n_lags, f.intercept, f.intercept_std_error);
     r.list(f.lags);
     r.list(f.coefficients);
@@ -334,25 +188,25 @@ void read(Reader& r, AutoregressionFit& f) {
     read(r, f.summary);
 }
 
-void write(Writer& w, const CesState& s) {
+void write(ByteWriter& w, const CesState& s) {
     w.all(s.level, s.potential);
     w.list(s.seasonal);
     w.list(s.seasonal_potential);
 }
-void read(Reader& r, CesState& s) {
+void read(ByteReader& r, CesState& s) {
     r.all(s.level, s.potential);
     r.list(s.seasonal);
     r.list(s.seasonal_potential);
 }
 
-void write(Writer& w, const CesFit& f) {
+void write(ByteWriter& w, const CesFit& f) {
     const CesParameters& p = f.parameters;
     w.all(f.form, f.season_length, f.n, p.a0, p.a1, p.b0, p.b1);
     write(w, f.initial);
     write(w, f.last);
     write(w, f.summary);
 }
-void read(Reader& r, CesFit& f) {
+void read(ByteReader& r, CesFit& f) {
     CesParameters& p = f.parameters;
     r.take_enum(f.form, CesForm::full);
     r.all(f.season_length, f.n, p.a0, p.a1, p.b0, p.b1);
@@ -376,12 +230,12 @@ Payload payload_of(const AnyFit& fit) {
     return std::visit(Kind{}, fit);
 }
 
-void write_member(Writer& w, const MethodFit& m) {
+void write_member(ByteWriter& w, const MethodFit& m) {
     w.all(m.method, payload_of(m.fit), kPayloadVersion);
     std::visit([&w](const auto& f) { write(w, f); }, m.fit);
 }
 
-void read_member(Reader& r, MethodFit& m) {
+void read_member(ByteReader& r, MethodFit& m) {
     // fit_defect() says whether the method is one of those that have such a fit.
     r.take_enum(m.method, ForecastMethod::ensemble);
     const auto payload = static_cast<Payload>(r.get<std::uint8_t>());
@@ -418,7 +272,7 @@ void read_member(Reader& r, MethodFit& m) {
 
 // --- The model ------------------------------------------------------------------------------------
 
-void write_model(Writer& w, const ForecastModel& m) {
+void write_model(ByteWriter& w, const ForecastModel& m) {
     w.all(m.rung, m.combination, m.intervals);
     w.count(m.members.size());
     w.list(m.weights);
@@ -432,7 +286,7 @@ void write_model(Writer& w, const ForecastModel& m) {
 }
 
 // The number of members.
-std::size_t read_model(Reader& r, ForecastModel& m) {
+std::size_t read_model(ByteReader& r, ForecastModel& m) {
     r.take(m.rung);
     r.take_enum(m.combination, Combination::trimmed);
     r.take_enum(m.intervals, IntervalMethod::conformal);
@@ -470,7 +324,7 @@ struct Scale {
     double mase = FitSummary::kNone, rmsse = FitSummary::kNone;
 };
 
-void write(Writer& w, const StepMetrics& metrics, const Scale& scale = {}) {
+void write(ByteWriter& w, const StepMetrics& metrics, const Scale& scale = {}) {
     unsigned mask = 0, more = 0;
     for (std::size_t i = 0; i < std::size(kMetrics); ++i) {
         if (!std::isnan(metrics.*kMetrics[i])) mask |= 1U << i;
@@ -500,7 +354,7 @@ void write(Writer& w, const StepMetrics& metrics, const Scale& scale = {}) {
         if ((mask >> i & 1) != 0) w.put(metrics.*kMetrics[i]);
     }
 }
-void read(Reader& r, StepMetrics& metrics, const Scale& scale = {}) {
+void read(ByteReader& r, StepMetrics& metrics, const Scale& scale = {}) {
     unsigned mask = r.get<std::uint16_t>(), more = 0;
     if ((mask & kN) != 0 && (mask & kSingle) != 0) {
         mask &= ~kN;
@@ -520,14 +374,14 @@ void read(Reader& r, StepMetrics& metrics, const Scale& scale = {}) {
 }
 
 // The scale of the steps' metrics is that of the held-out observations; none is written without steps.
-void write_holdout(Writer& w, const ForecastModel& m) {
+void write_holdout(ByteWriter& w, const ForecastModel& m) {
     w.count(m.holdout.size());
     if (m.holdout.empty()) return;
     const Scale scale = {m.holdout_mase_scale, m.holdout_rmsse_scale};
     w.all(scale.mase, scale.rmsse);
     for (const StepMetrics& s : m.holdout) write(w, s, scale);
 }
-void read_holdout(Reader& r, ForecastModel& m) {
+void read_holdout(ByteReader& r, ForecastModel& m) {
     m.holdout.resize(r.count(sizeof(std::uint16_t)));
     if (m.holdout.empty()) return;
     r.all(m.holdout_mase_scale, m.holdout_rmsse_scale);
@@ -535,11 +389,11 @@ void read_holdout(Reader& r, ForecastModel& m) {
     for (StepMetrics& s : m.holdout) read(r, s, scale);
 }
 
-void write(Writer& w, const std::vector<StepMetrics>& steps) {
+void write(ByteWriter& w, const std::vector<StepMetrics>& steps) {
     w.count(steps.size());
     for (const StepMetrics& s : steps) write(w, s);
 }
-void read(Reader& r, std::vector<StepMetrics>& steps) {
+void read(ByteReader& r, std::vector<StepMetrics>& steps) {
     steps.resize(r.count(sizeof(std::uint16_t)));
     for (StepMetrics& s : steps) read(r, s);
 }
@@ -567,8 +421,8 @@ void expect(std::uint16_t tag, Tag expected) {
     if (tag != expected) damaged("a section is missing or out of place");
 }
 
-void read_sections(Reader& bytes, ForecastModel& out) {
-    Reader r(nullptr, 0);
+void read_sections(ByteReader& bytes, ForecastModel& out) {
+    ByteReader r(nullptr, 0);
     expect(bytes.section(r), model_tag);
     const std::size_t members = read_model(r, out);
     for (std::size_t i = 0; i < members; ++i) {
@@ -594,7 +448,7 @@ void read_sections(Reader& bytes, ForecastModel& out) {
 }  // namespace
 
 void encode_forecast_model(const ForecastModel& model, std::vector<unsigned char>& bytes) {
-    Writer w(bytes);
+    ByteWriter w(bytes);
     for (const char c : kMagic) w.put(c);
     const unsigned flags = (model.round ? kRounded : 0U) | (model.calendar ? kCalendar : 0U);
     w.all(kVersion, model.asked, static_cast<std::uint8_t>(flags), std::uint32_t{0},
@@ -635,13 +489,13 @@ void decode_forecast_model(const void* bytes, std::size_t length, ForecastModel&
     const auto* at = static_cast<const unsigned char*>(bytes);
     check_head(at, length);
     out = {};
-    Reader head(at + 6, 2);
+    ByteReader head(at + 6, 2);
     head.take_enum(out.asked, ForecastMethod::ensemble);
     const auto flags = head.get<std::uint8_t>();
     if ((flags & ~(kRounded | kCalendar)) != 0) damaged("a flag is not known");
     out.round = (flags & kRounded) != 0;
     out.calendar = (flags & kCalendar) != 0;
-    Reader sections(at + kHead, length - kHead);
+    ByteReader sections(at + kHead, length - kHead);
     read_sections(sections, out);
     if (const char* defect = model_defect(out)) damaged(defect);
 }
