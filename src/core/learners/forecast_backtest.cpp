@@ -122,6 +122,13 @@ ForecastStatus ForecastTrainer::Impl::add_scores(Part part, ForecastModel& model
 bool fitted_values(const ForecastModel& model, const SeriesData& data,
                    std::vector<double>& fitted) {
     const std::size_t n = data.y.size(), k = model.members.size();
+    if (model.combination == Combination::single) {
+        std::vector<double> errors(n);
+        fitted.resize(n);
+        if (!one_step_method(model.members[0], data, fitted, errors)) return false;
+        for (double& v : fitted) v = std::isfinite(v) ? v : FitSummary::kNone;
+        return true;
+    }
     std::vector<double> each(k * n), errors(n), row(k);
     for (std::size_t i = 0; i < k; ++i) {
         const std::span<double> own = std::span(each).subspan(i * n, n);

@@ -311,10 +311,12 @@ ForecastStatus ForecastTrainer::Impl::fit_part(Part part, ForecastModel& out) {
                 out.upper_bound = spec->upper_bound;
                 out.round = spec->round;
                 out.seed = spec->seed;
-                const auto [low, high] =
-                    std::minmax_element(actuals(part).begin(), actuals(part).end());
-                out.smallest = *low;
-                out.largest = *high;
+                const auto y = actuals(part);
+                out.smallest = out.largest = y[0];
+                for (const double v : y) {
+                    out.smallest = v < out.smallest ? v : out.smallest;
+                    out.largest = v < out.largest ? out.largest : v;
+                }
             }
             return status;
         }

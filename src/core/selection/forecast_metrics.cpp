@@ -97,12 +97,13 @@ Accuracy accuracy_of(std::span<const JudgedPoint> points, Value value) {
             constant ? FitSummary::kNone : 1 - ratio * ratio};
 }
 
-bool has_interval(const JudgedPoint& p) noexcept {
+inline bool has_interval(const JudgedPoint& p) noexcept {
     return !std::isnan(p.lower) && !std::isnan(p.upper);
 }
 
 void judge_intervals(std::span<const JudgedPoint> points, StepMetrics& out) {
-    if (std::none_of(points.begin(), points.end(), has_interval)) return;
+    const auto none = [](const JudgedPoint& p) { return !has_interval(p); };
+    if (std::all_of(points.begin(), points.end(), none)) return;
     double inside = 0, largest = 0;
     for (const JudgedPoint& p : points) {
         for (const double v : {p.upper, p.lower, p.actual}) {
