@@ -117,10 +117,13 @@ void make_table(BucketWork* work) {
 }
 
 void reuse_table(BucketWork* work) {
-    if (work->table.slots == nullptr)
+    if (work->table.slots == nullptr) {
         make_table(work);
-    else
-        group_table_reset(&work->table);
+        return;
+    }
+    for (uint64 i = 0; i < work->table.n_groups && !work->table.folds_rows; i++)
+        group_free_rows(&work->table, group_at(&work->table, i));
+    group_table_reset(&work->table);
 }
 
 bool load_range(BucketWork* work, uint32 low, uint32 high) {

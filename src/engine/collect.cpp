@@ -18,7 +18,8 @@ namespace many::engine {
 namespace {
 
 constexpr const char* kParents[] = {"model_store", "failure_store"};
-constexpr int kBatch = 500;  // tuples of one multi-insert
+constexpr int kBatch = 128;  // tuples of one multi-insert, which lie in the second-level cache ...
+constexpr Size kBatchBytes = 512 * 1024;  // ... in memory that stays
 constexpr int kModelColumns = 14;
 constexpr int kFailureColumns = 12;
 
@@ -438,8 +439,8 @@ Collector* open_collector(RunSegment* segment, const TrainPlan* plan, ResultStor
         registry::key_column_init(&c->columns[i], plan->arguments.partition_by[i],
                                   plan->key_types[i], plan->spec->keys()[i].collation);
     c->model_id_sequence = registry_oid("model_id_seq");
-    c->row_context =
-        AllocSetContextCreate(CurrentMemoryContext, "many_models collect", ALLOCSET_DEFAULT_SIZES);
+    c->row_context = AllocSetContextCreate(CurrentMemoryContext, "many_models collect", kBatchBytes,
+                                           ALLOCSET_DEFAULT_INITSIZE, ALLOCSET_DEFAULT_MAXSIZE);
     registry::enter_registry(&rights);
     take_ids(c, ids);
     if (storage == ResultStorage::own) create_result_partitions(segment->run_id);

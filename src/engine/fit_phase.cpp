@@ -382,8 +382,16 @@ void fit_range(BucketWork* work, uint32 low, uint32 high, bool whole) {
     pfree(order);
 }
 
+// A small part of the budget stays for the next bucket: memory that is there has its pages.
+bool keeps_table(const BucketWork* work) {
+    return work->table.peak_bytes <= work->table_budget / 8;
+}
+
 void process_range(BucketWork* work, uint32 low, uint32 high) {
-    make_table(work);
+    if (keeps_table(work))
+        reuse_table(work);
+    else
+        make_table(work);
     if (load_range(work, low, high)) {
         fit_range(work, low, high, false);
         return;
@@ -424,7 +432,7 @@ void process_bucket(BucketWork* work) {
                                            work->table.peak_bytes)) {
     }
     if (work->results->end_bucket != nullptr) work->results->end_bucket(work->results);
-    if (!whole) drop_table(work);
+    if (!whole && !keeps_table(work)) drop_table(work);
     MemoryContextSwitchTo(old);
     MemoryContextReset(work->bucket_context);
     scan_files_fitted(&work->files, work->bucket);

@@ -3,16 +3,24 @@
 #include <algorithm>
 #include <cmath>
 #include <numeric>
+#include <utility>
 #include <vector>
 
 namespace many::core {
 
 namespace {
 
+constexpr std::size_t kAtOnce = 8;
+
+// sums[k] += z_t z_(t-lag-k)
+template <std::size_t... K>
+void add_products(double* sums, double value, const double* lagged, std::index_sequence<K...>) {
+    ((sums[K] += value * *(lagged - K)), ...);
+}
+
 // out[lag]: the sum of z_t z_(t-lag), each added up in the order of time; several lags at once, since
 // each addition of one has to wait for the one before.
 void lagged_products(std::span<const double> z, std::span<double> out) {
-    constexpr std::size_t kAtOnce = 8;
     for (std::size_t lag = 0; lag < out.size(); lag += kAtOnce) {
         double sums[kAtOnce] = {};
         const std::size_t last = lag + kAtOnce - 1;
@@ -20,8 +28,7 @@ void lagged_products(std::span<const double> z, std::span<double> out) {
             for (std::size_t k = 0; lag + k <= t; ++k) sums[k] += z[t] * z[t - lag - k];
         }
         for (std::size_t t = last; t < z.size(); ++t) {
-            const double* at = z.data() + t - lag;
-            for (std::size_t k = 0; k < kAtOnce; ++k) sums[k] += z[t] * *(at - k);
+            add_products(sums, z[t], z.data() + (t - lag), std::make_index_sequence<kAtOnce>());
         }
         const std::size_t n = std::min(kAtOnce, out.size() - lag);
         std::copy(sums, sums + n, out.begin() + static_cast<std::ptrdiff_t>(lag));
@@ -34,9 +41,13 @@ bool is_seasonal(const SeriesView& series, double z) {
     const auto y = series.y;
     const int n = series.size(), m = series.season_length;
     if (m < 2 || n <= m) return false;
-    const auto [low, high] = std::minmax_element(y.begin(), y.end());
-    if (*low == *high) return false;
-    const double scale = 1 / std::max(std::fabs(*low), std::fabs(*high));  // squares stay finite
+    double low = y[0], high = y[0];
+    for (const double v : y) {
+        low = std::min(low, v);
+        high = std::max(high, v);
+    }
+    if (low == high) return false;
+    const double scale = 1 / std::max(std::fabs(low), std::fabs(high));  // squares stay finite
     double mean = 0;
     for (const double v : y) mean += v * scale;
     mean /= n;
@@ -58,20 +69,23 @@ bool seasonal_figure(const SeriesView& series, bool multiplicative, std::span<do
     const int n = series.size(), m = series.season_length, half = m / 2;
     if (m < 2 || n < 2 * m) return false;
     const bool even = m % 2 == 0;
-    std::vector<double> shares(y.begin(), y.end());
+    // The centred moving average, of half .. n - half - 1.
+    std::vector<double> shares(y.begin(), y.end()), trend(y.size());
     for (double& v : shares) v /= m;
+    for (int j = -half; j <= half; ++j) {
+        const double weight = even && (j == -half || j == half) ? 0.5 : 1.0;
+        for (int t = half; t < n - half; ++t) {
+            trend[static_cast<std::size_t>(t)] += weight * shares[static_cast<std::size_t>(t + j)];
+        }
+    }
     for (int k = 0; k < m; ++k) {
         double sum = 0;
         int count = 0;
         for (int t = k; t < n; t += m) {
             if (t < half || t >= n - half) continue;
-            double trend = 0;
-            for (int j = t - half; j <= t + half; ++j) {
-                const double weight = even && (j == t - half || j == t + half) ? 0.5 : 1.0;
-                trend += weight * shares[static_cast<std::size_t>(j)];
-            }
             const double value = y[static_cast<std::size_t>(t)];
-            sum += multiplicative ? value / trend : value - trend;
+            const double smooth = trend[static_cast<std::size_t>(t)];
+            sum += multiplicative ? value / smooth : value - smooth;
             ++count;
         }
         figure[static_cast<std::size_t>(k)] = sum / count;

@@ -63,9 +63,28 @@ double symmetric_share(double actual, double forecast) noexcept {
     return size > 0 ? std::fabs(forecast - actual) / size : 0.0;
 }
 
+// Of one forecast, bit by bit what accuracy_of comes to: the square of what is scaled to 1/2 .. 1 has
+// that as its root.
+Accuracy accuracy_of_one(const JudgedPoint& p, double forecast) noexcept {
+    const double e = forecast - p.actual, size = std::fabs(e), none = FitSummary::kNone;
+    const double scaled = e / p.scale.rmsse;
+    return {1,
+            size,
+            size,
+            p.actual != 0 ? std::fabs(e / p.actual) : none,
+            symmetric_share(p.actual, forecast),
+            p.scale.mase > 0 ? size / p.scale.mase : none,
+            p.scale.rmsse > 0 ? std::sqrt(scaled * scaled) : none,
+            e + 0.0,  // no -0
+            none};
+}
+
 // Of value(point), a forecast of the point's actual.
 template <class Value>
 Accuracy accuracy_of(std::span<const JudgedPoint> points, Value value) {
+    if (points.size() == 1 && std::isfinite(value(points[0]) - points[0].actual)) {
+        return accuracy_of_one(points[0], value(points[0]));
+    }
     const double unit =
         unit_of_all(points, [&](const JudgedPoint& p) { return value(p) - p.actual; });
     ScaledMean error(unit), absolute(unit), share(1), symmetric(1), scaled(1), squared(1);
