@@ -28,6 +28,7 @@ namespace many::engine {
 namespace {
 
 constexpr double kBucketBytes = 8.0 * 1024 * 1024;
+constexpr double kLittleBytes = 1024 * 1024;
 
 }  // namespace
 
@@ -65,8 +66,9 @@ double most_bytes(const RunSpec* spec, double rows, double stored_bytes) {
 }
 
 // Fits of forecasters may take long: the last of many small buckets leaves no process waiting for it.
+// Of little data each bucket costs more than that.
 int choose_buckets(const RunSpec* spec, double bytes, int workers) {
-    const int least = workers * (spec->forecasts ? 32 : 8);
+    const int least = workers * (spec->forecasts && bytes > kLittleBytes ? 32 : 8);
     int buckets = 16;
     while (buckets < kMaxBuckets && (buckets * kBucketBytes < bytes || buckets < least))
         buckets *= 2;

@@ -75,7 +75,8 @@ bool seasonal_figure(const SeriesView& series, bool multiplicative, std::span<do
     for (int j = -half; j <= half; ++j) {
         const double weight = even && (j == -half || j == half) ? 0.5 : 1.0;
         for (int t = half; t < n - half; ++t) {
-            trend[static_cast<std::size_t>(t)] += weight * shares[static_cast<std::size_t>(t + j)];
+            const int at = t + j;
+            trend[static_cast<std::size_t>(t)] += weight * shares[static_cast<std::size_t>(at)];
         }
     }
     for (int k = 0; k < m; ++k) {
