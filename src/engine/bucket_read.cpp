@@ -102,6 +102,12 @@ Size sums_to_come(const GroupTable* table) {
            sizeof(double);
 }
 
+void empty_table(BucketWork* work) {
+    for (uint64 i = 0; i < work->table.n_groups; i++)
+        group_free_rows(&work->table, group_at(&work->table, i));
+    group_table_reset(&work->table);
+}
+
 void drop_table(BucketWork* work) {
     for (uint64 i = 0; i < work->table.n_groups; i++)
         group_free_rows(&work->table, group_at(&work->table, i));
@@ -117,13 +123,10 @@ void make_table(BucketWork* work) {
 }
 
 void reuse_table(BucketWork* work) {
-    if (work->table.slots == nullptr) {
+    if (work->table.slots == nullptr)
         make_table(work);
-        return;
-    }
-    for (uint64 i = 0; i < work->table.n_groups && !work->table.folds_rows; i++)
-        group_free_rows(&work->table, group_at(&work->table, i));
-    group_table_reset(&work->table);
+    else
+        group_table_reset(&work->table);
 }
 
 bool load_range(BucketWork* work, uint32 low, uint32 high) {

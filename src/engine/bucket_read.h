@@ -47,10 +47,11 @@ struct BucketWork {
 
 constexpr uint32 kRanges = 65536;  // a bucket can be split into so many ranges of hashes
 
-// The table of groups, empty: made anew; with the memory of the bucket before, where both are read
-// whole; its memory given back.
+// The table of groups, empty: made anew; with the memory of the bucket before, whose groups have no
+// rows of their own any more; after a bucket, that memory kept or given back.
 void make_table(BucketWork* work);
 void reuse_table(BucketWork* work);
+void empty_table(BucketWork* work);
 void drop_table(BucketWork* work);
 
 // The training chunks of groups in [low, high), merged as they come; false when they exceed the budget.

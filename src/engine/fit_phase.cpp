@@ -388,7 +388,7 @@ bool keeps_table(const BucketWork* work) {
 }
 
 void process_range(BucketWork* work, uint32 low, uint32 high) {
-    if (keeps_table(work))
+    if (work->table.n_groups == 0 && keeps_table(work))
         reuse_table(work);
     else
         make_table(work);
@@ -432,7 +432,10 @@ void process_bucket(BucketWork* work) {
                                            work->table.peak_bytes)) {
     }
     if (work->results->end_bucket != nullptr) work->results->end_bucket(work->results);
-    if (!whole && !keeps_table(work)) drop_table(work);
+    if (!whole && keeps_table(work))
+        empty_table(work);
+    else if (!whole)
+        drop_table(work);
     MemoryContextSwitchTo(old);
     MemoryContextReset(work->bucket_context);
     scan_files_fitted(&work->files, work->bucket);
