@@ -4,40 +4,46 @@
 #include "unit/learners/penalised_support.h"
 
 namespace many::test {
+namespace {
+
+// A type of its own: see exact.cpp.
+using Real = boost::multiprecision::number<boost::multiprecision::cpp_bin_float<160>>;
+
+}  // namespace
 
 double violation(const Matrix& rows, const core::LinearFit& fit, const core::LinearOptions& o) {
     const std::size_t n = rows.size(), p = rows[0].size() - 1;
-    const auto b = [&](std::size_t j) { return Exact(fit.coefficient[j]); };
-    std::vector<Exact> mean(p + 1, Exact(0)), spread(p, Exact(0));
+    const auto b = [&](std::size_t j) { return Real(fit.coefficient[j]); };
+    std::vector<Real> mean(p + 1, Real(0)), spread(p, Real(0));
     for (const auto& row : rows) {
-        for (std::size_t j = 0; j <= p; ++j) mean[j] += Exact(row[j]) / n;
+        for (std::size_t j = 0; j <= p; ++j) mean[j] += Real(row[j]) / n;
     }
     for (const auto& row : rows) {
         for (std::size_t j = 0; j < p; ++j) {
-            const Exact d = Exact(row[j]) - mean[j];
+            const Real d = Real(row[j]) - mean[j];
             spread[j] += d * d / n;
         }
     }
-    std::vector<Exact> gradient(p, Exact(0));
+    std::vector<Real> gradient(p, Real(0));
     for (const auto& row : rows) {
-        Exact e = Exact(row[p]);
+        Real e = Real(row[p]);
         if (o.fit_intercept) e -= mean[p];
         for (std::size_t j = 0; j < p; ++j) {
-            e -= b(j) * (Exact(row[j]) - (o.fit_intercept ? mean[j] : Exact(0)));
+            e -= b(j) * (Real(row[j]) - (o.fit_intercept ? mean[j] : Real(0)));
         }
         for (std::size_t j = 0; j < p; ++j) {
-            gradient[j] += e * (Exact(row[j]) - (o.fit_intercept ? mean[j] : Exact(0))) / n;
+            gradient[j] += e * (Real(row[j]) - (o.fit_intercept ? mean[j] : Real(0))) / n;
         }
     }
     double worst = 0;
     for (std::size_t j = 0; j < p; ++j) {
-        const Exact s = o.standardize ? Exact(sqrt(spread[j])) : Exact(1);
+        const Real s = o.standardize ? Real(sqrt(spread[j])) : Real(1);
         if (s == 0) continue;
-        const Exact l1 = o.alpha * Exact(o.lambda), l2 = (1 - o.alpha) * Exact(o.lambda);
-        const Exact g = gradient[j] / s - l2 * s * b(j);
-        const Exact excess = fit.coefficient[j] > 0   ? Exact(abs(g - l1))
-                             : fit.coefficient[j] < 0 ? Exact(abs(g + l1))
-                                                      : Exact(abs(g) - l1);
+        const Real l1 = o.alpha * Real(o.lambda), l2 = (1 - o.alpha) * Real(o.lambda);
+        const Real g = gradient[j] / s - l2 * s * b(j);
+        const Real excess = fit.coefficient[j] > 0   ? Real(abs(g - l1))
+                            : fit.coefficient[j] < 0 ? Real(abs(g + l1))
+                                                     : Real(abs(g) - l1);
         worst = std::max(worst, double(excess / o.lambda));
     }
     return worst;
