@@ -1,5 +1,6 @@
 # A run can be ended at any moment, by a cancel, a time-out, the end of its session or the death of
 # one of its processes: it ends at once, nothing of it is visible or left over, the next run works.
+# Runs alone: it says how long an end may take.
 use strict;
 use warnings;
 

@@ -1,4 +1,5 @@
 # Forecasters under a real server: the same bits for any number of workers, order of rows and budget; a cancel ends many fits within a second.
+# Runs alone: it says how long a cancel may take.
 use strict;
 use warnings;
 
