@@ -86,6 +86,7 @@ MODULE_SOURCES = \
     src/pg/arguments.cpp \
     src/pg/learner_options.cpp \
     src/pg/forecast_options.cpp \
+    src/pg/method_options.cpp \
     src/pg/series_time.cpp \
     src/pg/feature_reader.cpp \
     src/pg/resources.cpp \
