@@ -126,6 +126,7 @@ MODULE_SOURCES = \
     src/engine/run_resources.cpp \
     src/engine/estimate.cpp \
     src/engine/plan_report.cpp \
+    src/engine/run_record.cpp \
     src/engine/train.cpp \
     src/engine/run_lock.cpp \
     src/engine/background_store.cpp \

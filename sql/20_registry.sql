@@ -28,7 +28,7 @@ CREATE SEQUENCE many_models.model_id_seq;
 CREATE TABLE many_models.runs (
     run_id            bigint PRIMARY KEY DEFAULT pg_catalog.nextval('many_models.run_id_seq'),
     model_set         text NOT NULL,
-    kind              text NOT NULL CHECK (kind IN ('train', 'score', 'evaluate', 'import')),
+    kind              text NOT NULL CHECK (kind IN ('train', 'score', 'evaluate', 'import', 'backtest')),
     version           integer,
     status            text NOT NULL,
     run_by            regrole NOT NULL,
@@ -124,7 +124,11 @@ COMMENT ON COLUMN many_models.model_sets.features IS
 -- runs.model_set names a set, without a foreign key: restoring a dump in parallel would check it before
 -- the sets are there. drop_models deletes both; runs are made while the set's row is locked.
 COMMENT ON TABLE many_models.runs IS
-    'every training, import and scoring run: definition as used, counts, timing';
+    'every training, import, scoring, evaluation and backtest: definition as used, counts, timing';
+COMMENT ON COLUMN many_models.runs.kind IS
+    'train and import made a version; score used one, evaluate compared its predictions, backtest made none';
+COMMENT ON COLUMN many_models.runs.version IS
+    'the version made or used; NULL: none (evaluate, backtest), or of scoring the models in production';
 COMMENT ON COLUMN many_models.runs.status IS 'succeeded; a failed or cancelled run leaves no row';
 COMMENT ON COLUMN many_models.runs.features IS 'the features as used, in order';
 COMMENT ON COLUMN many_models.runs.key_types IS 'types of the partition columns, in order';
@@ -135,7 +139,7 @@ COMMENT ON COLUMN many_models.runs.storage IS
 COMMENT ON COLUMN many_models.runs.nullable_keys IS
     'per partition column: whether some group has NULL there';
 COMMENT ON COLUMN many_models.runs.details IS
-    'exchange used, seconds per phase, bytes spilled, buckets';
+    'exchange used, seconds per phase, bytes spilled, buckets; of backtests also folds, points, reasons (groups without a backtest by SQLSTATE), of_set (whether there was a model set of the name)';
 COMMENT ON TABLE many_models.model_store IS
     'models by run; read it through the views models, metrics, coefficients and fit_statistics';
 COMMENT ON COLUMN many_models.model_store.key_hash IS

@@ -122,8 +122,12 @@ CREATE POLICY owner_or_granted ON many_models.model_sets FOR SELECT
     USING (pg_catalog.pg_has_role(owner::oid, 'USAGE')
         OR model_set IN (SELECT g.model_set FROM many_models.grant_store AS g));
 
+-- A backtest needs no model set. One made before there was a set of its name is its maker's, and not of
+-- the set that someone may make later.
 CREATE POLICY of_visible_set ON many_models.runs FOR SELECT
-    USING (model_set IN (SELECT s.model_set FROM many_models.model_sets AS s));
+    USING ((model_set IN (SELECT s.model_set FROM many_models.model_sets AS s)
+            AND NOT (kind = 'backtest' AND details @> '{"of_set": false}'))
+        OR (kind = 'backtest' AND pg_catalog.pg_has_role(run_by::oid, 'USAGE')));
 
 -- The sets of which a role sees every group.
 CREATE VIEW many_models.whole_sets WITH (security_invoker = true) AS

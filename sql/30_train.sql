@@ -93,7 +93,7 @@ BEGIN
                 'wait_for_run', 'retrain_failed', 'refresh_many_models',
                 'plan_training', 'evaluate_many_models', 'set_drift_threshold',
                 'grant_model_set', 'revoke_model_set', 'alter_model_set_owner',
-                'backtest_many_models', 'backtest_points', 'source_columns', 'import_models', 'set_retention', 'apply_retention', 'delete_scoring_runs',
+                'backtest_many_models', 'run_backtest', 'backtest_points', 'source_columns', 'import_models', 'set_retention', 'apply_retention', 'delete_scoring_runs',
                 'promote_models', 'rollback_models', 'prune_promotions')
     LOOP
         EXECUTE format('GRANT EXECUTE ON FUNCTION %s TO %s', f.signature, role);

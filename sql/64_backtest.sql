@@ -35,6 +35,25 @@ COMMENT ON FUNCTION many_models.backtest_points(text, text, text[], text, text[]
     'the rows of backtest_many_models, with keys and times as text; fold 1 is the latest; a group without a backtest has one row with a message';
 REVOKE ALL ON FUNCTION many_models.backtest_points(text, text, text[], text, text[], text, text, jsonb, jsonb, integer) FROM PUBLIC;
 
+CREATE FUNCTION many_models.run_backtest(
+    model_set    text,
+    source       text,
+    partition_by text[],
+    target       text,
+    features     text[],
+    algorithm    text,
+    time_column  text,
+    options      jsonb,
+    tags         jsonb,
+    workers      integer,
+    into_table   text,
+    statement    text
+) RETURNS many_models.run_summary
+    AS 'MODULE_PATHNAME', 'many_run_backtest' LANGUAGE C VOLATILE PARALLEL UNSAFE;
+COMMENT ON FUNCTION many_models.run_backtest(text, text, text[], text, text[], text, text, jsonb, jsonb, integer, text, text) IS
+    'runs a backtest, then, as the caller, an INSERT that reads its rows (as those of backtest_points) from many_models_backtest, $1 its run_id, $2 its start; records it in runs; called by backtest_many_models';
+REVOKE ALL ON FUNCTION many_models.run_backtest(text, text, text[], text, text[], text, text, jsonb, jsonb, integer, text, text) FROM PUBLIC;
+
 -- Without a search_path of its own: into_table and source are the caller's names. Hence every name qualified.
 CREATE FUNCTION many_models.backtest_many_models(
     model_set    text,
@@ -51,7 +70,6 @@ CREATE FUNCTION many_models.backtest_many_models(
     LANGUAGE plpgsql VOLATILE PARALLEL UNSAFE
     AS $$
 DECLARE
-    started   CONSTANT timestamptz := pg_catalog.clock_timestamp();
     summary   many_models.run_summary;
     place     text := (SELECT pg_catalog.string_agg(pg_catalog.quote_ident(n.name), '.' ORDER BY n.i)
                        FROM pg_catalog.unnest(CASE WHEN into_table IS NULL THEN ARRAY[pg_catalog.concat(model_set, '_backtest')]
@@ -86,7 +104,7 @@ BEGIN
         IF item.type IS NULL THEN
             RAISE EXCEPTION 'column "%" is not in the source', item.name USING ERRCODE = '42703';
         END IF;
-        IF item.name OPERATOR(pg_catalog.=) ANY (ARRAY['fold', 'horizon_step', 'actual', 'prediction', 'lower', 'upper', 'reason', 'backtested_at']) THEN
+        IF item.name OPERATOR(pg_catalog.=) ANY (ARRAY['fold', 'horizon_step', 'actual', 'prediction', 'lower', 'upper', 'reason', 'backtested_at', 'run_id']) THEN
             RAISE EXCEPTION 'column "%" of the source has the name of a column of the backtest', item.name
                 USING ERRCODE = '42701', HINT = 'Rename it in a source query.';
         END IF;
@@ -106,7 +124,7 @@ BEGIN
         EXECUTE pg_catalog.format(
             'CREATE TABLE %s (%sfold integer, horizon_step integer, actual double precision, '
             'prediction double precision, lower double precision, upper double precision, '
-            'reason text, backtested_at timestamptz NOT NULL)', place, columns);
+            'reason text, backtested_at timestamptz NOT NULL, run_id bigint NOT NULL)', place, columns);
         EXECUTE pg_catalog.format(
             'COMMENT ON TABLE %s IS %L', place,
             pg_catalog.concat('backtests of model set ', model_set, ': forecasts of the past beside what came; fold 1 is the latest'));
@@ -121,27 +139,15 @@ BEGIN
         RAISE EXCEPTION 'the backtest needs a table of the caller''s own'
             USING ERRCODE = '42501', HINT = 'Name another table in into_table.';
     END IF;
-    EXECUTE pg_catalog.format(
-        'INSERT INTO %s (%sfold, horizon_step, actual, prediction, lower, upper, reason, backtested_at) '
-        'SELECT %sp.fold, p.horizon_step, p.actual, p.prediction, p.lower, p.upper, p.message, $9 '
-        'FROM many_models.backtest_points($1, $2, $3, $4, $5, $6, $7, $8, workers => $10) AS p',
-        place, list, picks)
-    USING model_set, source, partition_by, target, features, algorithm, time_column, options, started, workers;
-    EXECUTE pg_catalog.format(
-        'SELECT pg_catalog.count(*) FILTER (WHERE b.n OPERATOR(pg_catalog.>) 0), pg_catalog.count(*) FILTER (WHERE b.n OPERATOR(pg_catalog.=) 0) '
-        'FROM (SELECT pg_catalog.count(t.fold) AS n FROM %s AS t WHERE t.backtested_at OPERATOR(pg_catalog.=) $1%s) AS b',
-        place, CASE WHEN pg_catalog.cardinality(keys) OPERATOR(pg_catalog.=) 0 THEN ''
-                    ELSE pg_catalog.concat(' GROUP BY ', (SELECT pg_catalog.string_agg(pg_catalog.concat('t.', pg_catalog.quote_ident(k)), ', ') FROM pg_catalog.unnest(keys) AS k)) END)
-    INTO summary.trained, summary.failed USING started;
-    summary.model_set := model_set;
-    summary.status := 'succeeded';
-    summary.groups := summary.trained OPERATOR(pg_catalog.+) summary.failed;
-    summary.skipped := 0;
-    summary.workers := workers;
-    summary.elapsed := pg_catalog.clock_timestamp() OPERATOR(pg_catalog.-) started;
+    SELECT * INTO summary FROM many_models.run_backtest(
+        model_set, source, partition_by, target, features, algorithm, time_column, options, NULL::jsonb, workers, place,
+        pg_catalog.format(
+            'INSERT INTO %s (%sfold, horizon_step, actual, prediction, lower, upper, reason, backtested_at, run_id) '
+            'SELECT %sp.fold, p.horizon_step, p.actual, p.prediction, p.lower, p.upper, p.message, $2, $1 '
+            'FROM many_models_backtest AS p', place, list, picks));
     RETURN summary;
 END
 $$;
 COMMENT ON FUNCTION many_models.backtest_many_models(text, text, text[], text, text[], text, text, jsonb, text, integer) IS
-    'forecasts the past of each group by rolling origin (options backtest or cv_folds) and writes every fold''s forecast beside the actual value into a table, <model_set>_backtest by default; arguments left out are those of the stored definition';
+    'forecasts the past of each group by rolling origin (options backtest or cv_folds) and writes every fold''s forecast beside the actual value into a table, <model_set>_backtest by default, and a row to runs; arguments left out are those of the stored definition';
 REVOKE ALL ON FUNCTION many_models.backtest_many_models(text, text, text[], text, text[], text, text, jsonb, text, integer) FROM PUBLIC;

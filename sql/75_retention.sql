@@ -12,7 +12,7 @@ COMMENT ON COLUMN many_models.retention.keep_versions IS 'so many of the latest 
 COMMENT ON COLUMN many_models.retention.keep_predictions IS
     'predictions of scoring runs that ended so long ago, or later';
 COMMENT ON COLUMN many_models.retention.keep_runs IS
-    'rows in runs of scoring runs that ended so long ago, or later';
+    'rows in runs of scoring runs and backtests that ended so long ago, or later';
 ALTER TABLE many_models.retention ENABLE ROW LEVEL SECURITY;
 CREATE POLICY owner_reads ON many_models.retention FOR SELECT
     USING (model_set IN (SELECT s.model_set FROM many_models.model_sets AS s));
@@ -42,12 +42,12 @@ CREATE FUNCTION many_models.set_retention(
 ) RETURNS void
     AS 'MODULE_PATHNAME', 'many_set_retention' LANGUAGE C VOLATILE PARALLEL UNSAFE;
 COMMENT ON FUNCTION many_models.set_retention(text, integer, interval, interval) IS
-    'stores what apply_retention keeps of a model set: the latest versions, predictions and rows of scoring runs of a time; NULL: all';
+    'stores what apply_retention keeps of a model set: the latest versions, predictions, and rows of scoring runs and backtests, of a time; NULL: all';
 
 CREATE FUNCTION many_models.delete_scoring_runs(model_set text, run_ids bigint[]) RETURNS bigint
     AS 'MODULE_PATHNAME', 'many_delete_scoring_runs' LANGUAGE C VOLATILE STRICT PARALLEL UNSAFE;
 COMMENT ON FUNCTION many_models.delete_scoring_runs(text, bigint[]) IS
-    'deletes rows of scoring runs of a model set from runs; their predictions stay; returns the number of rows';
+    'deletes rows of scoring runs and backtests of a model set from runs; their tables stay; returns the number of rows';
 
 -- Models in production are copies, and stay when their version is dropped. What explains them (the
 -- coefficients, the metrics of each split) would go: drop_models can do that, retention does not.
@@ -172,6 +172,22 @@ BEGIN
                 RETURN NEXT result;
             END IF;
         END LOOP;
+        -- Tables of backtests are their makers', who may go on writing to them.
+        FOR due IN
+            SELECT r.run_id, r.finished_at, r.into_table
+            FROM many_models.runs AS r
+            WHERE r.model_set = kept.model_set AND r.kind = 'backtest'
+                AND NOT r.details @> '{"of_set": false}'
+                AND r.finished_at < now() - kept.keep_runs
+            ORDER BY r.run_id
+        LOOP
+            result := (kept.model_set, 'run', NULL, due.run_id, NULL, due.finished_at, NULL, done,
+                NULL);
+            IF NOT dry_run THEN
+                PERFORM many_models.delete_scoring_runs(kept.model_set, ARRAY[due.run_id]);
+            END IF;
+            RETURN NEXT result;
+        END LOOP;
         -- Versions last: dropping a large one locks the models for everyone.
         FOR due IN
             SELECT v.*, many_models.version_in_use(kept.model_set, v.version) AS in_use,
@@ -206,7 +222,7 @@ BEGIN
 END
 $$;
 COMMENT ON FUNCTION many_models.apply_retention(text, boolean) IS
-    'drops what set_retention does not keep: old versions, partitions of old predictions, rows of old scoring runs; of one model set, or with NULL of all that the role owns; dry_run: only tells; a row per thing';
+    'drops what set_retention does not keep: old versions, partitions of old predictions, rows of old scoring runs and backtests; of one model set, or with NULL of all that the role owns; dry_run: only tells; a row per thing';
 
 REVOKE ALL ON FUNCTION many_models.set_retention(text, integer, interval, interval) FROM PUBLIC;
 REVOKE ALL ON FUNCTION many_models.delete_scoring_runs(text, bigint[]) FROM PUBLIC;

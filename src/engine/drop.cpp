@@ -35,8 +35,38 @@ void drop_run(int64 run_id, int64 storage) {
         "DELETE FROM many_models.runs WHERE run_id OPERATOR(pg_catalog.=) " INT64_FORMAT, run_id));
 }
 
+// Rows in runs of the set and, of backtests made before there was a set of the name, those of `user`.
+// Runs as the registry's owner; returns their number.
+uint64 delete_runs(const char* model_set, Oid user) {
+    Oid types[2] = {TEXTOID, OIDOID};
+    Datum values[2] = {CStringGetTextDatum(model_set), ObjectIdGetDatum(user)};
+    const int code = SPI_execute_with_args(
+        "DELETE FROM many_models.runs WHERE model_set = $1 AND (NOT (kind = 'backtest' AND details "
+        "@> '{\"of_set\": false}') OR pg_has_role($2, run_by::oid, 'USAGE'))",
+        2, types, values, nullptr, false, 0);
+    if (code != SPI_OK_DELETE) elog(ERROR, "could not write the registry: %d", code);
+    return SPI_processed;
+}
+
+// A name without a set: there may be backtests.
+bool drop_backtests(const char* model_set) {
+    registry::RegistryRights rights;
+    registry::enter_registry(&rights);
+    const bool any = delete_runs(model_set, rights.saved_user) > 0;
+    if (any) {
+        Oid types[1] = {TEXTOID};
+        Datum values[1] = {CStringGetTextDatum(model_set)};
+        const int code =
+            SPI_execute_with_args("DELETE FROM many_models.dropped_runs WHERE model_set = $1", 1,
+                                  types, values, nullptr, false, 0);
+        if (code != SPI_OK_DELETE) elog(ERROR, "could not write the registry: %d", code);
+    }
+    registry::leave_registry(&rights);
+    return any;
+}
+
 // Runs as the registry's owner; returns the number of models dropped.
-int64 drop_version(const char* model_set, int version) {
+int64 drop_version(const char* model_set, int version, Oid user) {
     Oid types[2] = {TEXTOID, INT4OID};
     Datum values[2] = {CStringGetTextDatum(model_set), Int32GetDatum(version)};
     int64 models = 0;
@@ -69,9 +99,9 @@ int64 drop_version(const char* model_set, int version) {
         drop_run(run_id, storage);
     }
     if (version == 0) {
+        (void)delete_runs(model_set, user);
         for (const char* statement :
-             {"DELETE FROM many_models.runs WHERE model_set = $1",
-              "DELETE FROM many_models.pipelines WHERE model_set = $1",
+             {"DELETE FROM many_models.pipelines WHERE model_set = $1",
               "DELETE FROM many_models.retention WHERE model_set = $1",
               "DELETE FROM many_models.evaluations WHERE model_set = $1",
               "DELETE FROM many_models.drift_thresholds WHERE model_set = $1",
@@ -106,14 +136,19 @@ Datum many_drop_models(PG_FUNCTION_ARGS) {
     registry::hold_extension();
     if (SPI_connect() != SPI_OK_CONNECT) elog(ERROR, "SPI_connect failed");
     registry::ModelSet* set = registry::find_model_set(name, true);
-    if (set == nullptr)
-        ereport(ERROR, (errcode(ERRCODE_UNDEFINED_OBJECT),
-                        errmsg("model set \"%s\" does not exist", name)));
+    if (set == nullptr) {
+        if (!PG_ARGISNULL(1) || !many::engine::drop_backtests(name))
+            ereport(ERROR, (errcode(ERRCODE_UNDEFINED_OBJECT),
+                            errmsg("model set \"%s\" does not exist", name)));
+        SPI_finish();
+        PG_RETURN_INT64(0);
+    }
     registry::require_set_owner(set);
     if (PG_ARGISNULL(1)) many::engine::drop_background_runs(name);
     registry::RegistryRights rights;
     registry::enter_registry(&rights);
-    const int64 models = many::engine::drop_version(name, PG_ARGISNULL(1) ? 0 : PG_GETARG_INT32(1));
+    const int64 models = many::engine::drop_version(name, PG_ARGISNULL(1) ? 0 : PG_GETARG_INT32(1),
+                                                    rights.saved_user);
     registry::leave_registry(&rights);
     registry::announce_models_changed();
     SPI_finish();

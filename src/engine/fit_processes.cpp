@@ -10,6 +10,8 @@
 
 #include "engine/fit_processes.h"
 
+#include <algorithm>
+
 #include "engine/exchange.h"
 #include "engine/fit_phase.h"
 #include "engine/progress.h"
@@ -336,20 +338,23 @@ void fit_slice(dsm_segment* mapped, const TrainPlan* plan, int workers, int from
     summary->collect_seconds += seconds_since(collect_start);
 }
 
-void fit_to_files(dsm_segment* mapped, int workers) {
+int fit_to_files(dsm_segment* mapped, int workers) {
     auto* segment = (RunSegment*)dsm_segment_address(mapped);
     const TimestampTz start = GetCurrentTimestamp();
+    int processes = std::max(1, (int)pg_atomic_read_u32(&segment->n_processes));
     SessionResults session = {};
     set_phase(segment, Phase::fitting);
     BucketWork* work = fit_begin(segment, results_in_files(segment));
     (void)fit_first_bucket(work, segment);
     if (workers > 1 && worth_workers(segment, seconds_since(start))) {
-        (void)fit_in_parallel(work, segment, dsm_segment_handle(mapped), workers, false, &session);
+        processes = std::max(processes, fit_in_parallel(work, segment, dsm_segment_handle(mapped),
+                                                        workers, false, &session));
     } else {
         while (fit_next_bucket(work)) {
         }
     }
     fit_end(work);
+    return processes;
 }
 
 void read_fitted(RunSegment* segment, TakeResult take, void* argument) {

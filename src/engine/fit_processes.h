@@ -25,8 +25,9 @@ void fit_slice(dsm_segment* mapped, const TrainPlan* plan, int workers, int from
 
 // Keys and times become text in one way, whatever the session's settings; within a GUC nest level.
 void set_text_formats();
-// Fits all buckets; results are in the run's files then ("r<bucket>"), and nowhere else.
-void fit_to_files(dsm_segment* mapped, int workers);
+// Fits all buckets; results are in the run's files then ("r<bucket>"), and nowhere else. Returns the
+// number of processes that took part in the run.
+int fit_to_files(dsm_segment* mapped, int workers);
 // All of these results, each with its body, which is valid during the call.
 using TakeResult = void (*)(void* argument, const ResultHeader* header, const char* body);
 void read_fitted(RunSegment* segment, TakeResult take, void* argument);

@@ -126,7 +126,7 @@ void rescan_comparisons(Rescan* rescan, int workers) {
     const dsm_handle handle = dsm_segment_handle(run.mapped);
     publish_run(handle);
     scan_source(&run, workers);
-    fit_to_files(run.mapped, workers);
+    (void)fit_to_files(run.mapped, workers);
     read_results(rescan, &run);
     set_phase(run.segment, Phase::finished);
     end_activity(run.segment);

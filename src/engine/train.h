@@ -39,8 +39,14 @@ void require_same_partition(const registry::ModelSet* set, const TrainArguments*
 void create_segment(Run* run, const char* model_set, int64 run_id, int workers);
 // Runs the source query into the sink, read-only.
 void scan_source(Run* run, int workers);
+// Writes the run's row. Without a version (0) it has none; nullable_keys may be nullptr.
+void insert_run(const Run* run, const char* kind, const char* into_table,
+                const Collected* collected, TimestampTz finished);
 // Writes the run's row and the set's new definition and version.
 void record_run(const Run* run, const Collected* collected, TimestampTz finished);
+// The run_summary that the SQL function returns.
+Datum run_summary(FunctionCallInfo fcinfo, const Run* run, const Collected* collected,
+                  TimestampTz finished);
 
 Datum bool_array(const bool* values, int n);
 

@@ -121,6 +121,21 @@ ModelSet* find_model_set(const char* name, bool lock) {
     return set;
 }
 
+void hold_model_set(const char* name) {
+    RegistryRights rights;
+    Oid types[1] = {TEXTOID};
+    Datum values[1] = {CStringGetTextDatum(name)};
+    enter_registry(&rights);
+    const int code = SPI_execute_with_args(
+        "SELECT FROM many_models.model_sets WHERE model_set = $1 FOR KEY SHARE", 1, types, values,
+        nullptr, false, 1);
+    if (code != SPI_OK_SELECT) elog(ERROR, "could not read the registry: %d", code);
+    if (SPI_processed == 0)
+        ereport(ERROR, (errcode(ERRCODE_UNDEFINED_OBJECT),
+                        errmsg("model set \"%s\" was dropped meanwhile", name)));
+    leave_registry(&rights);
+}
+
 void require_set_owner(const ModelSet* set) {
     if (!has_privs_of_role(GetUserId(), set->owner))
         ereport(ERROR, (errcode(ERRCODE_INSUFFICIENT_PRIVILEGE),

@@ -49,6 +49,10 @@ struct ModelSet {
 // `lock`, the row stays locked until the end of the transaction (trainings of a set queue up).
 ModelSet* find_model_set(const char* name, bool lock);
 
+// The set's row stays until the end of the transaction; other runs of the set go on. Raises 42704 when
+// it was dropped meanwhile.
+void hold_model_set(const char* name);
+
 // Raises 42501 unless the current role is a member of the set's owner: for what cannot be granted
 // (dropping, granting). What can be is asked of registry/access.h.
 void require_set_owner(const ModelSet* set);

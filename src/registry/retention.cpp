@@ -104,8 +104,8 @@ Datum many_delete_scoring_runs(PG_FUNCTION_ARGS) {
     registry::RegistryRights rights;
     registry::enter_registry(&rights);
     registry::write_registry(
-        "DELETE FROM many_models.runs WHERE model_set = $1 AND kind = 'score' AND run_id = ANY "
-        "($2)",
+        "DELETE FROM many_models.runs WHERE model_set = $1 AND run_id = ANY ($2) AND (kind = "
+        "'score' OR (kind = 'backtest' AND NOT details @> '{\"of_set\": false}'))",
         2, types, values, nullptr, SPI_OK_DELETE);
     const auto deleted = static_cast<int64>(SPI_processed);
     registry::leave_registry(&rights);

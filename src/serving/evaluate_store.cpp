@@ -5,6 +5,7 @@
 
 #include "pg/read_query.h"
 #include "registry/key_text.h"
+#include "registry/registry.h"
 #include "serving/accuracy.h"
 
 #include <cmath>
@@ -239,19 +240,6 @@ int64 count_rows(const char* query, const char* model_set) {
     return is_null ? 0 : DatumGetInt64(n);
 }
 
-// The set's row stays until the end of the transaction.
-void hold_set(const char* model_set) {
-    Oid types[1] = {TEXTOID};
-    Datum values[1] = {CStringGetTextDatum(model_set)};
-    const int code = SPI_execute_with_args(
-        "SELECT FROM many_models.model_sets WHERE model_set = $1 FOR KEY SHARE", 1, types, values,
-        nullptr, false, 1);
-    if (code != SPI_OK_SELECT) elog(ERROR, "could not read the registry: %d", code);
-    if (SPI_processed == 0)
-        ereport(ERROR, (errcode(ERRCODE_UNDEFINED_OBJECT),
-                        errmsg("model set \"%s\" was dropped meanwhile", model_set)));
-}
-
 // $1 the set, $2 the unit of the periods
 constexpr const char* kDelete =
     "DELETE FROM many_models.evaluations AS e USING many_models_results AS r "
@@ -365,7 +353,7 @@ void read_evaluation(EvaluateStore* store, int workers, EvaluateTotals* totals) 
 void write_evaluation(EvaluateStore* store, int64 run_id, EvaluateTotals* totals) {
     const registry::TrainingRun* run = store->spec->run;
     const char* period = store->spec->period;
-    hold_set(run->model_set);
+    registry::hold_model_set(run->model_set);
     lock_evaluations(run->model_set);
     register_rows(&store->results, kResults);
     register_rows(&store->moments, kMoments);
