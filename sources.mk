@@ -38,6 +38,8 @@ CORE_SOURCES = \
     src/core/forecasters/intermittent.cpp \
     src/core/forecasters/intervals.cpp \
     src/core/forecasters/reconcile.cpp \
+    src/core/forecasters/reconcile_errors.cpp \
+    src/core/forecasters/reconcile_nonnegative.cpp \
     src/core/forecasters/seasonality.cpp \
     src/core/forecasters/simple.cpp \
     src/core/forecasters/stl.cpp \

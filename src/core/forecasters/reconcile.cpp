@@ -6,42 +6,18 @@
 #include <string>
 
 #include "core/error.h"
+#include "core/forecasters/reconcile_parts.h"
 
 namespace many::core {
 
 namespace {
 
-// A pivot below this share of its diagonal says that the constraint follows from those before it.
-constexpr double kDependent = 1e-13;
-
 [[noreturn]] void refuse(const std::string& message) {
     throw Error(ErrorKind::invalid_argument, message);
 }
 
-// Four sums at a time: one would wait for itself.
-double dot(const double* a, const double* b, std::size_t n) noexcept {
-    double sum[4] = {0, 0, 0, 0};
-    std::size_t i = 0;
-    for (; i + 4 <= n; i += 4) {
-        for (std::size_t k = 0; k < 4; ++k) sum[k] += a[i + k] * b[i + k];
-    }
-    for (; i < n; ++i) sum[0] += a[i] * b[i];
-    return (sum[0] + sum[1]) + (sum[2] + sum[3]);
-}
-
-// Row of a lower triangle stored row by row.
-std::size_t row_start(std::size_t row) noexcept {
-    return row * (row + 1) / 2;
-}
-
 bool all_finite(std::span<const double> values) noexcept {
     return std::all_of(values.begin(), values.end(), [](double v) { return std::isfinite(v); });
-}
-
-double sum_of_leaves(std::span<const double> values, std::span<const int> leaves) noexcept {
-    double sum = 0;
-    for (const int leaf : leaves) sum += values[static_cast<std::size_t>(leaf)];
-    return sum;
 }
 
 // Sum of squares of all products of two rows of x (n x t): || x x' ||^2 = || x' x ||^2, the smaller.
@@ -50,10 +26,10 @@ double sum_of_squared_products(const std::vector<double>& x, std::size_t n, std:
     double sum = 0;
     if (n <= t) {
         for (std::size_t i = 0; i < n && stop.poll() == FitStatus::ok; ++i) {
-            const double own = dot(&x[i * t], &x[i * t], t);
+            const double own = dot_product(&x[i * t], &x[i * t], t);
             sum += own * own;
             for (std::size_t j = 0; j < i; ++j) {
-                const double product = dot(&x[i * t], &x[j * t], t);
+                const double product = dot_product(&x[i * t], &x[j * t], t);
                 sum += 2 * product * product;
             }
         }
@@ -136,7 +112,7 @@ ForecastStatus Reconciler::prepare(const Hierarchy& hierarchy, ReconcileMethod m
             // The averages of aggregates follow; then shares are taken of them as of forecasts.
             weights_.assign(history.averages.begin(), history.averages.end());
             for (int a = 0; a < hierarchy.n_aggregates(); ++a)
-                weights_.push_back(sum_of_leaves(history.averages, hierarchy.leaves_of(a)));
+                weights_.push_back(sum_over(history.averages, hierarchy.leaves_of(a)));
             return ForecastStatus::ok;
         default:
             break;
@@ -234,7 +210,7 @@ ForecastStatus Reconciler::take_errors(const ReconcileHistory& history, const St
             if (complete[s] != 0)
                 errors.push_back(std::scalbn(history.errors[i * all + s], -exponent));
         }
-        weights_[i] = dot(&errors[i * t], &errors[i * t], t) / static_cast<double>(t);
+        weights_[i] = dot_product(&errors[i * t], &errors[i * t], t) / static_cast<double>(t);
     }
     lambda_ = shrinkage_of(errors, stop);
     if (stop.poll() != FitStatus::ok) return ForecastStatus::stopped;
@@ -289,10 +265,10 @@ ForecastStatus Reconciler::factor(const StopSignal& stop) {
     const auto k = static_cast<std::size_t>(hierarchy_.n_aggregates());
     const auto t = static_cast<std::size_t>(n_steps_);
     const double own = t > 0 ? lambda_ : 1, shared = t > 0 ? (1 - lambda_) / n_steps_ : 0;
-    system_.assign(row_start(k), 0);
+    system_.assign(triangle_row(k), 0);
     std::vector<std::vector<int>> above(n_leaves);
     for (std::size_t a = 0; a < k; ++a) {
-        double* row = &system_[row_start(a)];
+        double* row = &system_[triangle_row(a)];
         for (const int leaf : hierarchy_.leaves_of(static_cast<int>(a))) {
             auto& aggregates = above[static_cast<std::size_t>(leaf)];
             aggregates.push_back(static_cast<int>(a));
@@ -302,17 +278,25 @@ ForecastStatus Reconciler::factor(const StopSignal& stop) {
     }
     for (std::size_t i = 0; i < k; ++i) {
         if (stop.poll() != FitStatus::ok) return ForecastStatus::stopped;
-        double* row = &system_[row_start(i)];
+        double* row = &system_[triangle_row(i)];
         for (std::size_t j = 0; shared > 0 && j <= i; ++j)
-            row[j] += shared * dot(&constraint_errors_[i * t], &constraint_errors_[j * t], t);
-        for (std::size_t j = 0; j < i; ++j) {
-            const double* other = &system_[row_start(j)];
-            row[j] = other[j] > 0 ? (row[j] - dot(row, other, j)) / other[j] : 0;
-        }
-        const double pivot = row[i] - dot(row, row, i);
-        row[i] = pivot > kDependent * row[i] ? std::sqrt(pivot) : 0;
+            row[j] +=
+                shared * dot_product(&constraint_errors_[i * t], &constraint_errors_[j * t], t);
+        factor_row(row, i, [this](std::size_t j) { return &system_[triangle_row(j)]; });
     }
     return all_finite(system_) ? ForecastStatus::ok : ForecastStatus::overflow;
+}
+
+ReconcileParts Reconciler::parts() const {
+    const bool estimated = n_steps_ > 0;
+    return {hierarchy_,
+            weights_,
+            estimated ? lambda_ : 1,
+            estimated ? (1 - lambda_) / n_steps_ : 0,
+            static_cast<std::size_t>(n_steps_),
+            leaf_errors_,
+            constraint_errors_,
+            system_};
 }
 
 // --- Use --------------------------------------------------------------------------------------------
@@ -320,11 +304,11 @@ ForecastStatus Reconciler::factor(const StopSignal& stop) {
 void Reconciler::solve(std::span<double> x) const {
     const std::size_t k = x.size();
     for (std::size_t i = 0; i < k; ++i) {
-        const double* row = &system_[row_start(i)];
-        x[i] = row[i] > 0 ? (x[i] - dot(row, x.data(), i)) / row[i] : 0;
+        const double* row = &system_[triangle_row(i)];
+        x[i] = row[i] > 0 ? (x[i] - dot_product(row, x.data(), i)) / row[i] : 0;
     }
     for (std::size_t i = k; i-- > 0;) {
-        const double* row = &system_[row_start(i)];
+        const double* row = &system_[triangle_row(i)];
         x[i] = row[i] > 0 ? x[i] / row[i] : 0;
         for (std::size_t j = 0; j < i; ++j) x[j] -= row[j] * x[i];
     }
@@ -336,7 +320,7 @@ void Reconciler::project(std::span<const double> base, std::span<double> out) co
     const auto t = static_cast<std::size_t>(n_steps_);
     std::vector<double> z(k), change(n_leaves), direction(t);
     for (std::size_t a = 0; a < k; ++a)
-        z[a] = base[n_leaves + a] - sum_of_leaves(base, hierarchy_.leaves_of(static_cast<int>(a)));
+        z[a] = base[n_leaves + a] - sum_over(base, hierarchy_.leaves_of(static_cast<int>(a)));
     solve(z);
     for (std::size_t a = 0; a < k; ++a) {
         for (const int leaf : hierarchy_.leaves_of(static_cast<int>(a)))
@@ -347,7 +331,7 @@ void Reconciler::project(std::span<const double> base, std::span<double> out) co
         double by = weights_[i] * change[i];
         if (t > 0)
             by = lambda_ * by -
-                 (1 - lambda_) / n_steps_ * dot(&leaf_errors_[i * t], direction.data(), t);
+                 (1 - lambda_) / n_steps_ * dot_product(&leaf_errors_[i * t], direction.data(), t);
         out[i] = base[i] + by;
     }
 }
@@ -361,7 +345,7 @@ void Reconciler::share(std::span<const double> base, std::span<double> out) cons
         const auto aggregate = static_cast<std::size_t>(a);
         const std::span<const int> children(children_.data() + first_child_[aggregate],
                                             first_child_[aggregate + 1] - first_child_[aggregate]);
-        const double whole = sum_of_leaves(parts, children), mine = shared[n_leaves + aggregate];
+        const double whole = sum_over(parts, children), mine = shared[n_leaves + aggregate];
         for (const int child : children) {
             const auto c = static_cast<std::size_t>(child);
             const double part = parts[c] / whole;
@@ -386,7 +370,7 @@ ForecastStatus Reconciler::reconcile(std::span<const double> base, std::span<dou
     else
         project(base, out);
     for (int a = 0; a < hierarchy_.n_aggregates(); ++a)
-        out[n_leaves + static_cast<std::size_t>(a)] = sum_of_leaves(out, hierarchy_.leaves_of(a));
+        out[n_leaves + static_cast<std::size_t>(a)] = sum_over(out, hierarchy_.leaves_of(a));
     return all_finite(out) ? ForecastStatus::ok : ForecastStatus::overflow;
 }
 

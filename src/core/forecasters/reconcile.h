@@ -25,11 +25,13 @@
 // Invariants: the leaves' sums are exactly the aggregates' values, in the order of the leaves; coherent base
 // forecasts are not changed by any projection (but for rounding). A constraint that others imply under W
 // (a pivot below 1e-13 of its diagonal, such as of nodes that were never wrong) is left out of the system;
-// it holds by the sums. The same bits from run to run. Forecasts may become negative.
+// it holds by the sums. The same bits from run to run. Forecasts may become negative, but for
+// reconcile_nonnegative.
 //
 // Sources: Wickramasuriya, Athanasopoulos & Hyndman (2019), J. Am. Stat. Assoc. 114; Hyndman, Ahmed,
 // Athanasopoulos & Shang (2011), Comput. Stat. Data Anal. 55; Schaefer & Strimmer (2005), Stat. Appl.
-// Genet. Mol. Biol. 4, without centring, as R's hts has it.
+// Genet. Mol. Biol. 4, without centring, as R's hts has it; Wickramasuriya, Turlach & Hyndman (2020),
+// Stat. Comput. 30, for forecasts that are not negative.
 #pragma once
 
 #include <cstddef>
@@ -86,6 +88,8 @@ struct ReconcileHistory {
 };
 
 // Made once for a hierarchy, then used for each step's forecasts.
+struct ReconcileParts;
+
 class Reconciler {
   public:
     // Statuses: ok; too_short (a node without an error; mint_shrink: fewer than 2 complete steps);
@@ -101,6 +105,27 @@ class Reconciler {
     [[nodiscard]] ForecastStatus reconcile(std::span<const double> base,
                                            std::span<double> out) const;
 
+    // The same without a leaf below 0: of such coherent forecasts the nearest to base, in W^-1. bottom_up:
+    // negative leaves are 0; top_down: shares of what is not negative. Status also not_converged (too
+    // many exchanges), not_positive (top_down_averages with negative shares), stopped. Throws Error:
+    // aggregates and leaves held at 0 more than kMostAggregates. Cost of an exchange with m leaves at 0:
+    // O(s + m (k + m)^2), mint_shrink + O((k + m) m T).
+    [[nodiscard]] ForecastStatus reconcile_nonnegative(std::span<const double> base,
+                                                       std::span<double> out,
+                                                       const StopSignal& stop = {}) const;
+
+    // Takes the correlations of the base forecasts' errors from their history, shrunk as by mint_shrink,
+    // whatever the method; without it they are taken for uncorrelated. Statuses as of prepare.
+    [[nodiscard]] ForecastStatus correlate(const ReconcileHistory& history,
+                                           const StopSignal& stop = {});
+    // Standard errors of the reconciled forecasts (without bounds), from those of the base forecasts of
+    // the same step. base, out: n_nodes; may be the same. NaN: not known; an unknown one makes unknown
+    // what it goes into, and all are of top_down, which is not linear. Status ok or stopped. Cost
+    // O(n (k^2 + k T)).
+    [[nodiscard]] ForecastStatus standard_errors(std::span<const double> base,
+                                                 std::span<double> out,
+                                                 const StopSignal& stop = {}) const;
+
     // Intensity of the shrinkage of mint_shrink, 0 .. 1; NaN of other methods.
     [[nodiscard]] double shrinkage() const noexcept { return lambda_; }
 
@@ -113,6 +138,10 @@ class Reconciler {
     void project(std::span<const double> base, std::span<double> out) const;
     void share(std::span<const double> base, std::span<double> out) const;
     void solve(std::span<double> x) const;
+    [[nodiscard]] ReconcileParts parts() const;
+    ForecastStatus pivot(std::span<const double> base, std::span<double> leaves,
+                         const StopSignal& stop) const;
+    void keep_correlations(const Reconciler& from);
 
     Hierarchy hierarchy_{0};
     ReconcileMethod method_ = ReconcileMethod::bottom_up;
@@ -121,7 +150,11 @@ class Reconciler {
     int n_steps_ = 0;                        // of what follows
     std::vector<double> leaf_errors_;        // n_leaves x n_steps_
     std::vector<double> constraint_errors_;  // C E: n_aggregates x n_steps_
-    std::vector<double> system_;  // rows of the lower triangle of C W C', then its factor
+    std::vector<double> system_;     // rows of the lower triangle of C W C', then its factor
+    double correlation_lambda_ = 1;  // of what `correlate` took
+    std::size_t correlation_steps_ = 0;
+    std::vector<double> correlated_errors_;  // over their root mean squares, n_nodes x steps
+    std::vector<unsigned char> never_wrong_;
     // top_down: aggregates, parents first; children of each (a range of `children_`).
     std::vector<int> order_, children_;
     std::vector<std::size_t> first_child_;

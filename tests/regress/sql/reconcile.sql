@@ -60,6 +60,45 @@ SELECT key ->> 'product' AS product, step_time, abs(sum(reconciled) FILTER (WHER
 FROM many_models.reconcile('forecasts', '{store,product}', 'month') GROUP BY 1, 2 ORDER BY 1, 2;
 SELECT error_of($$SELECT * FROM many_models.reconcile('forecasts', '{store,product}', 'month', method => 'top_down')$$);
 
+-- Intervals: standard errors of the results, from the ends of intervals or standard errors of the base forecasts.
+CREATE TABLE ranged AS
+SELECT f.store, f.product, f.month, f.prediction, f.prediction - w.z * w.s AS lower, f.prediction + w.z * w.s AS upper, w.s AS std_error
+FROM forecasts AS f, LATERAL (SELECT 1.959963984540054 AS z, 2.0 + coalesce(f.product, 5) AS s) AS w WHERE f.store IS NOT NULL OR f.product IS NULL;
+SELECT many_models.interval_width(0.95), error_of('SELECT many_models.interval_width(1)');
+-- Leaves of bottom_up keep theirs; aggregates have the root of the sum of squares without errors; store A: 3, 4, 5, its root 50.
+SELECT key, round(std_error::numeric, 8) AS std_error, round((upper - reconciled)::numeric, 6) AS half, round((reconciled - lower)::numeric, 6) AS half_below
+FROM many_models.reconcile('ranged', '{store,product}', 'month', method => 'bottom_up', interval_columns => '{lower,upper}', level => 0.8) WHERE step_time = '2024-01-01' ORDER BY key;
+-- The same by standard errors; not known of shares, nor without interval_columns; less than the base forecasts' where these agree.
+SELECT m, count(*), count(a.std_error) AS known, count(b.upper) AS without, bool_and(abs(a.std_error - c.std_error) < 1e-9) AS same
+FROM unnest('{bottom_up,top_down,ols,wls_structure,wls_variance,mint}'::text[]) AS m, LATERAL (
+    SELECT * FROM many_models.reconcile('ranged', '{store,product}', 'month', method => m, errors => 'errors', interval_columns => '{lower,upper}')) AS a
+JOIN LATERAL (SELECT * FROM many_models.reconcile('ranged', '{store,product}', 'month', method => m, errors => 'errors')) AS b USING (key, step_time)
+JOIN LATERAL (SELECT * FROM many_models.reconcile('ranged', '{store,product}', 'month', method => m, errors => 'errors', interval_columns => '{std_error}')) AS c USING (key, step_time)
+GROUP BY m ORDER BY m COLLATE "C";
+-- Three nodes, all of standard error 3: the variance of each is 2/3 of 9 (ols). An end that a bound cut counts no less than the other; unknown ones.
+SELECT many_models.reconcile_std_errors('{{3,3,3},{3,NULL,3}}', '{3,3}', '{1,2}')::numeric(10, 6)[] AS ols, many_models.reconcile_std_errors('{3,4,9}', '{3,3}', '{1,2}', 'bottom_up') AS bottom_up,
+    many_models.reconcile_std_errors('{3,4,9}', '{3,3}', '{1,2}', 'bottom_up', '{{1,2,3},{-1,-2,-3},{1,2,3},{-1,-2,-3}}') AS together, many_models.reconcile_std_errors('{3,4,9}', '{3,3}', '{1,2}', 'top_down') AS shares,
+    many_models.reconcile_std_errors('{3,4,9}', '{3,3}', '{1,2}', 'ols', '{{1,2,3}}') = many_models.reconcile_std_errors('{3,4,9}', '{3,3}', '{1,2}', 'ols') AS too_few;
+SELECT key, std_error::numeric(10, 6), lower::numeric(10, 6), upper::numeric(10, 6) FROM many_models.reconcile($$SELECT * FROM (VALUES ('a', 1, 2.0, 0.0, 2 + 1.959963984540054), ('b', 1, 3.0, NULL, NULL), (NULL, 1, 5.0, 1.0, 9.0)) AS v (k, t, prediction, lower, upper)$$,
+    '{k}', 't', method => 'bottom_up', interval_columns => '{lower,upper}');
+SELECT statement, error_of('SELECT * FROM many_models.' || statement) AS error FROM (VALUES
+    ('reconcile(''ranged'', ''{store,product}'', ''month'', interval_columns => ''{}'')'), ('reconcile(''ranged'', ''{store,product}'', ''month'', interval_columns => ''{lower,upper,upper}'')'),
+    ('reconcile(''ranged'', ''{store,product}'', ''month'', interval_columns => ''{low,upper}'')'), ('reconcile(''ranged'', ''{store,product}'', ''month'', interval_columns => ''{lower,upper}'', level => 95)'),
+    ('reconcile(''ranged'', ''{store,product}'', ''month'', interval_columns => ''{lower,upper}'', interval_level => 0)'), ('reconcile_std_errors(''{1,-1,2}'', ''{3,3}'', ''{1,2}'')'),
+    ('reconcile_std_errors(''{1,1,2}'', ''{3,3}'', ''{1,2}'', ''ols'', ''{{1,2}}'')'), ('reconcile_std_errors(''{1,1,2}'', ''{3,3}'', ''{1,2}'', ''mint'')')) AS v (statement);
+
+-- Without negative forecasts: the nearest of those that are coherent and not negative.
+SELECT many_models.reconcile_forecasts('{{-2,4,2},{1,2,6}}', '{3,3}', '{1,2}', nonnegative => true)::numeric(10, 6)[] AS ols, many_models.reconcile_forecasts('{-2,4,9}', '{3,3}', '{1,2}', 'bottom_up', nonnegative => true) AS bottom_up,
+    many_models.reconcile_forecasts('{-2,4,9}', '{3,3}', '{1,2}', 'top_down', nonnegative => true) AS top_down, error_of($$SELECT many_models.reconcile_forecasts('{2,4,9}', '{3,3}', '{1,2}', 'top_down_averages', averages => '{-1,3,2}', nonnegative => true)$$);
+SELECT m AS method, min(r.plain) < 0 AS was_negative, min(r.reconciled) AS least, min(r.lower) AS least_lower, count(*) FILTER (WHERE r.reconciled > 0) > 0 AS others, max(r.gap) < 1e-9 AS coherent
+FROM unnest('{bottom_up,ols,wls_structure,wls_variance,mint}'::text[]) AS m, LATERAL (
+    SELECT a.reconciled, a.lower, b.reconciled AS plain,
+           abs(sum(a.reconciled) FILTER (WHERE a.key ->> 'product' IS NOT NULL) OVER w - sum(a.reconciled) FILTER (WHERE a.key ->> 'store' IS NULL) OVER w) AS gap
+    FROM many_models.reconcile('SELECT store, product, month, CASE product WHEN 1 THEN -70 ELSE prediction END AS prediction, std_error FROM ranged', '{store,product}', 'month', method => m, errors => 'errors', interval_columns => '{std_error}', nonnegative => true) AS a
+    JOIN many_models.reconcile('SELECT store, product, month, CASE product WHEN 1 THEN -70 ELSE prediction END AS prediction FROM ranged', '{store,product}', 'month', method => m, errors => 'errors') AS b USING (key, step_time)
+    WINDOW w AS (PARTITION BY a.step_time)) AS r
+GROUP BY m ORDER BY m COLLATE "C";
+
 -- Columns of any name; a table without aggregates; none at all.
 CREATE TABLE "odd table" AS SELECT 'a"b' AS "the ""key""", 1 AS "time", 2.5 AS "y'";
 SELECT * FROM many_models.reconcile('"odd table"', '{"the \"key\""}', 'time', 'y''');
