@@ -6,6 +6,7 @@ SELECT many_models.grant_usage(r) FROM (VALUES ('mm_backtest_one'::regrole), ('m
 CREATE SCHEMA backtesting;
 GRANT ALL ON SCHEMA backtesting TO PUBLIC;
 SET search_path = backtesting, public;
+SET DateStyle = 'ISO, YMD';
 -- Shop 3 is too short for a fold, shop 4 has a gap.
 CREATE TABLE sales AS
 SELECT shop, DATE '2024-01-01' + w AS day, 100 + 2 * w AS units
