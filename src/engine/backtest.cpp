@@ -9,6 +9,7 @@
 #include "engine/progress.h"
 #include "engine/results.h"
 #include "engine/train.h"
+#include "pg/arguments.h"
 #include "pg/forecast_options.h"
 #include "pg/settings.h"
 #include "registry/key_text.h"
@@ -297,12 +298,8 @@ Datum many_run_backtest(PG_FUNCTION_ARGS) {
     PreventCommandIfReadOnly("backtest_many_models()");
     MemoryContext caller = CurrentMemoryContext;
     engine::read_train_arguments(fcinfo, &arguments);
-    if (PG_ARGISNULL(10) || PG_ARGISNULL(11))
-        ereport(ERROR,
-                (errcode(ERRCODE_NULL_VALUE_NOT_ALLOWED),
-                 errmsg("%s must not be NULL", PG_ARGISNULL(10) ? "into_table" : "statement")));
-    const char* into_table = text_to_cstring(PG_GETARG_TEXT_PP(10));
-    const char* statement = text_to_cstring(PG_GETARG_TEXT_PP(11));
+    const char* into_table = many::pg::required_text_argument(fcinfo, 10, "into_table");
+    const char* statement = many::pg::required_text_argument(fcinfo, 11, "statement");
     many::registry::hold_extension();
     if (SPI_connect() != SPI_OK_CONNECT) elog(ERROR, "SPI_connect failed");
     run.plan = engine::plan_backtest(&arguments, true, &of_set);

@@ -182,6 +182,7 @@ BEGIN
     END LOOP;
 END $$;
 SELECT sum(length(many_models.plot_series(ARRAY['a', 'b', 'c', 'd', 'e'], ARRAY[1, NULL, 3], ARRAY[4, 5], ARRAY[3, 3], ARRAY[5, 7], 'x < y', form))) > 0 FROM unnest('{svg,text,ascii}'::text[]) AS form;
+SELECT many_models.reconcile_std_errors('{3,4,9}', '{3,3}', '{1,2}', m, '{{1,2,3},{-1,-2,-3},{1,1,2}}'), many_models.reconcile_forecasts('{-3,4,9}', '{3,3}', '{1,2}', m, '{{1,2,3},{-1,-2,-3},{1,1,2}}', nonnegative => true) FROM unnest('{bottom_up,top_down,ols,mint}'::text[]) AS m;
 SELECT count(reconciled) FROM many_models.reconcile('SELECT g, NULL::integer AS part, horizon_step, prediction FROM fp WHERE g < 3 AND run_id = (SELECT max(run_id) FROM fp) UNION ALL SELECT g, 1, horizon_step, prediction FROM fp WHERE g < 3 AND run_id = (SELECT max(run_id) FROM fp)', '{g,part}', 'horizon_step');
 -- An error and a cancel in the middle.
 DO $$ BEGIN PERFORM many_models.train_many_models('x', 'SELECT k, y, x1 / (i - 900) AS x FROM (SELECT *, row_number() OVER () AS i FROM t) AS s', '{k}', 'y', '{x}');
