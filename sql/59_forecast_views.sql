@@ -133,7 +133,7 @@ COMMENT ON COLUMN many_models.forecasters.stepped_down IS
 COMMENT ON VIEW many_models.forecast_terms IS
     'parameters, coefficients and last states of forecasters, one row each';
 COMMENT ON COLUMN many_models.forecast_terms.member IS 'of an ensemble: its method, from 1';
-COMMENT ON COLUMN many_models.forecast_terms.kind IS 'parameter, state, or seasonal (a state of the season)';
+COMMENT ON COLUMN many_models.forecast_terms.kind IS 'parameter, state, seasonal (a state of the season), or order (p, d, q, P, D, Q of arima)';
 COMMENT ON VIEW many_models.forecast_metrics IS
     'how good forecasters were, by split (train: one step within the series, holdout, cv: the backtest) and step ahead; NULL where a metric does not apply';
 COMMENT ON COLUMN many_models.forecast_metrics.horizon_step IS 'steps ahead, from 1; NULL: all of them';

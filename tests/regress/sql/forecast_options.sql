@@ -115,6 +115,16 @@ SELECT c AS combine, said('six', 'ensemble', jsonb_build_object('candidates', '[
 SELECT said('six', 'ensemble', '{"candidates": ["naive", {"algorithm": "window_average", "window": 2}], "combine": "mean"}', 1);
 SELECT w.w[1] BETWEEN 6 AND 7 AS between, w.w[1] > 6.5 AS nearer_to_drift FROM said('six', 'ensemble', '{"candidates": ["naive", "drift"], "combine": "weighted"}', 1) AS w (w);
 SELECT (model_of('six', 'auto_forecast', '{"candidates": ["naive", "drift"]}')).label;
+-- Components: the forecast of Holt-Winters is level, trend and season; orders and coefficients; members and their weights.
+SELECT trained FROM many_models.train_many_models('parts', 'season', '{}', 'y', algorithm => 'holt_winters', time_column => 't', options => '{"season_length": 4, "holdout": {"rows": 0}}');
+SELECT count(*), bool_and(abs(f.prediction - (c.level + f.horizon_step * c.trend + s.estimate)) < 1e-9) AS by_components
+FROM many_models.forecast('parts', '{}', 8) AS f, (SELECT max(estimate) FILTER (WHERE term = 'level') AS level, max(estimate) FILTER (WHERE term = 'trend') AS trend FROM many_models.forecast_terms WHERE model_set = 'parts' AND kind = 'state') AS c,
+     many_models.forecast_terms AS s WHERE s.model_set = 'parts' AND s.kind = 'seasonal' AND s.term = 'season' || 1 + (f.horizon_step - 1) % 4;
+SELECT trained FROM many_models.train_many_models('parts', algorithm => 'arima', options => '{"season_length": 4, "order": [1, 0, 0], "seasonal_order": [0, 1, 1], "holdout": {"rows": 0}}');
+SELECT kind, string_agg(term || CASE kind WHEN 'order' THEN ' ' || estimate ELSE '' END, ', ' ORDER BY term COLLATE "C") AS terms, bool_and(std_error > 0) AS errors FROM many_models.forecast_terms WHERE model_set = 'parts' AND version = 2 GROUP BY 1 ORDER BY 1;
+SELECT trained FROM many_models.train_many_models('parts', algorithm => 'ensemble', options => '{"season_length": 1, "candidates": ["naive", "mean", "drift"], "combine": "weighted", "holdout": {"rows": 0}}');
+SELECT count(DISTINCT (member, method)) AS members, abs(sum(DISTINCT weight) - 1) < 1e-9 AS of_one, bool_and(weight > 0) AS positive FROM many_models.forecast_terms WHERE model_set = 'parts' AND version = 3;
+SELECT label, combination FROM many_models.forecasters WHERE model_set = 'parts' ORDER BY version;
 -- interval, seed: the same paths for the same seed, others for another.
 CREATE FUNCTION upper_end(seed int) RETURNS float8 LANGUAGE plpgsql AS $$
 BEGIN
@@ -156,6 +166,6 @@ SELECT round(avg(mase)::numeric, 4) AS mase, round(avg(rmsse)::numeric, 4) AS rm
 -- metrics has the totals.
 SELECT count(*), bool_and(a.mase = b.mase AND a.rmse = b.rmse AND a.bias = b.bias AND a.n_rows = b.n) AS same FROM many_models.metrics AS a JOIN many_models.forecast_metrics AS b USING (model_id, split) WHERE a.model_set = 'judged' AND split = 'cv' AND b.horizon_step IS NULL;
 
-SELECT count(many_models.drop_models(m)) FROM unnest('{said,zoned,no,ragged,exploding,judged}'::text[]) AS m;
+SELECT count(many_models.drop_models(m)) FROM unnest('{said,zoned,no,ragged,parts,exploding,judged}'::text[]) AS m;
 SET client_min_messages = error;
 DROP SCHEMA forecast_options CASCADE;
