@@ -280,12 +280,10 @@ bool is_notify(const Call* call) {
 // Events of the pipeline's steps are sent whatever the session's setting is, until the caller's level
 // of settings is left.
 void turn_events_on(const Call* call) {
-    (void)set_config_option("many_models.notify", "on", PGC_USERSET, PGC_S_SESSION, GUC_ACTION_SAVE,
-                            true, 0, false);
+    pg::set_local("many_models.notify", "on");
     if (call->n > 1)  // its one argument
-        (void)set_config_option("many_models.notify_failed_fraction",
-                                psprintf("%.17g", DatumGetFloat8(call->values[1])), PGC_USERSET,
-                                PGC_S_SESSION, GUC_ACTION_SAVE, true, 0, false);
+        pg::set_local("many_models.notify_failed_fraction",
+                      psprintf("%.17g", DatumGetFloat8(call->values[1])));
 }
 
 double seconds_between(TimestampTz from, TimestampTz to) {
