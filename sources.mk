@@ -92,6 +92,7 @@ MODULE_SOURCES = \
     src/pg/series_time.cpp \
     src/pg/feature_reader.cpp \
     src/pg/resources.cpp \
+    src/pg/run_activity.cpp \
     src/pg/worker_cpu.cpp \
     src/pg/read_query.cpp \
     src/pg/number_of.cpp \

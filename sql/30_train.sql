@@ -62,7 +62,7 @@ CREATE FUNCTION many_models.progress_of(handles bigint[]) RETURNS TABLE (
     AS 'MODULE_PATHNAME', 'many_run_progress' LANGUAGE C VOLATILE STRICT PARALLEL RESTRICTED;
 COMMENT ON FUNCTION many_models.progress_of(bigint[]) IS 'rows of run_progress';
 
--- The class and the sub-id of the locks that mark runs: see src/engine/progress.h.
+-- The class and the sub-ids of the locks that mark runs: see src/engine/progress.h, src/pg/run_activity.h.
 CREATE VIEW many_models.run_progress WITH (security_invoker = true) AS
 SELECT p.*
 FROM many_models.progress_of(ARRAY(
@@ -72,9 +72,9 @@ FROM many_models.progress_of(ARRAY(
         AND l.database = (SELECT d.oid FROM pg_catalog.pg_database AS d
                           WHERE d.datname = pg_catalog.current_database())
         AND l.classid = 1296912433::oid
-        AND l.objsubid = 19789)) AS p;
+        AND l.objsubid IN (19789, 19790))) AS p;
 COMMENT ON VIEW many_models.run_progress IS
-    'training runs going on in this database that the role may see: its own, or all for pg_read_all_stats';
+    'training and scoring runs going on in this database that the role may see: its own, or all for pg_read_all_stats';
 GRANT SELECT ON many_models.run_progress TO PUBLIC;
 
 CREATE FUNCTION many_models.grant_usage(role regrole) RETURNS void

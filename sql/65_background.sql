@@ -163,7 +163,7 @@ COMMENT ON FUNCTION many_models.cancel_run(bigint) IS
 CREATE FUNCTION many_models.pause_run(run_id bigint) RETURNS boolean
     AS 'MODULE_PATHNAME', 'many_pause_run' LANGUAGE C VOLATILE PARALLEL UNSAFE;
 COMMENT ON FUNCTION many_models.pause_run(bigint) IS
-    'lets a background training end after what it is at, keeping what is stored; false if it has no process';
+    'lets a background training end after what it is at, keeping what is stored, and a scoring at once, to start anew; false if it has no process';
 
 CREATE FUNCTION many_models.resume_run(run_id bigint) RETURNS void
     AS 'MODULE_PATHNAME', 'many_resume_run' LANGUAGE C VOLATILE PARALLEL UNSAFE;

@@ -30,7 +30,7 @@ SELECT pg_catalog.pg_extension_config_dump('many_models.pipelines', '');
 CREATE FUNCTION many_models.set_pipeline(model_set text, pipeline jsonb) RETURNS void
     AS 'MODULE_PATHNAME', 'many_set_pipeline' LANGUAGE C VOLATILE PARALLEL UNSAFE;
 COMMENT ON FUNCTION many_models.set_pipeline(text, jsonb) IS
-    'stores what run_pipeline does for a model set: an object with the steps train or refresh, promote, score, evaluate, retention, each with the arguments of its function; NULL forgets it';
+    'stores what run_pipeline does for a model set: an object with the steps train or refresh, promote, score, evaluate, retention, each with the arguments of its function, and notify; NULL forgets it';
 
 CREATE FUNCTION many_models.run_pipeline(model_set text)
     RETURNS TABLE (step text, detail jsonb, elapsed interval)

@@ -16,6 +16,7 @@ extern "C" {
 #include "utils/wait_event.h"
 }
 
+#include "pg/run_activity.h"
 #include "pg/session_settings.h"
 #include "registry/notify.h"
 
@@ -81,10 +82,30 @@ void wait_for_transaction(TransactionId transaction) {
     CommitTransactionCommand();
 }
 
+// Where other sessions see how far a scoring came, and tell it what they wish.
+void hold_progress(const BackgroundRow* row) {
+    begin_step(row, "planning");
+    dsm_segment* segment = pg::create_scoring_progress(row->run_id, row->model_set);
+    if (segment != nullptr) {
+        dsm_pin_mapping(segment);
+        pg::hold_scoring_progress(segment);
+        write_segment(row->run_id, dsm_segment_handle(segment));
+    }
+    end_step();
+}
+
+Wish wish_of(RunSegment* training) {
+    if (training != nullptr) return (Wish)pg_atomic_read_u32(&training->wish);
+    dsm_segment* scoring = pg::held_scoring_progress();
+    if (scoring == nullptr) return Wish::none;
+    return (Wish)pg_atomic_read_u32(&pg::scoring_progress(scoring)->wish);
+}
+
 void score_in_background(const BackgroundRow* row) {
     Oid types[1] = {INT8OID};
     Datum values[1] = {Int64GetDatum(row->run_id)};
     registry::RegistryRights rights;
+    hold_progress(row);
     begin_step(row, "scoring");
     // The arguments, read as the registry's owner; the scoring itself runs as the role.
     Oid argument_types[9] = {TEXTOID, TEXTOID,   TEXTOID,  TEXTARRAYOID, INT4OID,
@@ -163,8 +184,7 @@ void work(BackgroundRow* row, MemoryContext context) {
         pqsignal(SIGINT, SIG_IGN);
         MemoryContextSwitchTo(context);
         ErrorData* error = CopyErrorData();
-        const Wish wish =
-            segment == nullptr ? Wish::none : (Wish)pg_atomic_read_u32(&segment->wish);
+        const Wish wish = wish_of(segment);
         EmitErrorReport();
         AbortOutOfAnyTransaction();
         FlushErrorState();

@@ -246,10 +246,9 @@ void write_pid(int64 run_id, int pid) {
                            types, values, nullptr, false);
 }
 
-void write_segment(const Run* run) {
+void write_segment(int64 run_id, dsm_handle segment) {
     Oid types[2] = {INT8OID, INT8OID};
-    Datum values[2] = {Int64GetDatum(run->segment->run_id),
-                       Int64GetDatum((int64)dsm_segment_handle(run->mapped))};
+    Datum values[2] = {Int64GetDatum(run_id), Int64GetDatum((int64)segment)};
     (void)execute_as_owner("UPDATE many_models.background_store SET segment = $2 WHERE run_id = $1",
                            2, types, values, nullptr, false);
 }

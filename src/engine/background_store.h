@@ -50,7 +50,7 @@ void insert_training(int64 run_id, const TrainArguments* arguments, Datum settin
 void write_status(int64 run_id, const char* status);
 void write_pid(int64 run_id, int pid);
 // Where other sessions find the process's wishes and counters.
-void write_segment(const Run* run);
+void write_segment(int64 run_id, dsm_handle segment);
 // After the first scan.
 void write_scan(const Run* run, char** columns_read, int n_columns_read);
 // After buckets were stored: buckets_done, counts.

@@ -120,7 +120,7 @@ void plan_run(BackgroundTraining* t) {
     held_segment = t->run.mapped;
     adopt_stored_progress(t);
     MemoryContextSwitchTo(old);
-    write_segment(&t->run);
+    write_segment(t->row->run_id, dsm_segment_handle(t->run.mapped));
     end_step();
 }
 

@@ -4,11 +4,6 @@
 
 #include "pg/settings.h"
 
-extern "C" {
-#include "tcop/tcopprot.h"
-#include "utils/backend_status.h"
-}
-
 namespace many::engine {
 
 namespace {
@@ -48,19 +43,42 @@ uint64 groups_done(RunSegment* segment) {
            pg_atomic_read_u64(&segment->groups_unchanged);
 }
 
+// Of rows, after so many seconds; negative: not known.
+double seconds_of_rows_left(double done, double all, double elapsed) {
+    return done > 0 && all > done ? elapsed * (all - done) / done : -1;
+}
+
+// Buckets are parts of the groups by hash, about as large as each other. One that is being fitted
+// counts half.
+double seconds_of_buckets_left(RunSegment* segment) {
+    int fitted = 0;
+    int left = 0;
+    uint32 n = pg_atomic_read_u32(&segment->n_slots);
+    if (segment->fit_started_at == 0) return -1;
+    for (int i = 0; i < segment->n_buckets; i++) {
+        if (segment->bucket_fitted[i])
+            fitted++;
+        else if (!segment->bucket_done[i])
+            left++;
+    }
+    if (n > (uint32)kMaxSlots) n = kMaxSlots;
+    double half = 0;
+    for (uint32 i = 0; i < n; i++) {
+        const auto activity = (Activity)pg_atomic_read_u32(&segment->slots[i].activity);
+        if (activity == Activity::reading || activity == Activity::fitting) half += 0.5;
+    }
+    if (half > left / 2.0) half = left / 2.0;
+    if (fitted == 0) return -1;
+    return seconds_since(segment->fit_started_at) * (left - half) / (fitted + half);
+}
+
 // Seconds left in the phase, from what is done of it; negative: not known.
 double estimate_left(RunSegment* segment, double elapsed) {
-    const uint32 phase = pg_atomic_read_u32(&segment->phase);
-    if ((Phase)phase == Phase::scanning && segment->estimated_rows > 0) {
-        const double done = (double)pg_atomic_read_u64(&segment->rows_read);
-        if (done > 0 && segment->estimated_rows > done)
-            return elapsed * (segment->estimated_rows - done) / done;
-    } else if ((Phase)phase == Phase::fitting) {
-        const double buckets = pg_atomic_read_u32(&segment->next_bucket);
-        if (buckets > 0 && buckets < segment->n_buckets)
-            return elapsed * (segment->n_buckets - buckets) / (buckets + segment->n_buckets);
-    }
-    return -1;
+    const auto phase = (Phase)pg_atomic_read_u32(&segment->phase);
+    if (phase == Phase::scanning)
+        return seconds_of_rows_left((double)pg_atomic_read_u64(&segment->rows_read),
+                                    segment->estimated_rows, elapsed);
+    return phase == Phase::fitting ? seconds_of_buckets_left(segment) : -1;
 }
 
 }  // namespace
@@ -98,13 +116,8 @@ const char* activity_name(uint32 activity) {
     return "done";
 }
 
-// In front of the session's own statement.
 void show_activity(const RunSegment* segment, const char* what) {
-    char text[2048];
-    pg_snprintf(text, sizeof text, "/* many_models run %lld of %s: %s */ %s",
-                (long long)segment->run_id, segment->model_set, what,
-                debug_query_string != nullptr ? debug_query_string : "");
-    pgstat_report_activity(STATE_RUNNING, text);
+    pg::show_activity(segment->run_id, segment->model_set, what);
 }
 
 // Where processes beyond kMaxSlots write to.
@@ -113,13 +126,14 @@ ProcessSlot unseen_slot;
 }  // namespace
 
 void set_phase(RunSegment* segment, Phase phase) {
+    if (phase == Phase::fitting && segment->fit_started_at == 0)
+        segment->fit_started_at = GetCurrentTimestamp();
     pg_atomic_write_u32(&segment->phase, (uint32)phase);
     if (segment->pid == MyProcPid) show_activity(segment, phase_name((uint32)phase));
 }
 
 void end_activity(RunSegment* segment) {
-    if (segment->pid == MyProcPid && debug_query_string != nullptr)
-        pgstat_report_activity(STATE_RUNNING, debug_query_string);
+    if (segment->pid == MyProcPid) pg::end_activity();
 }
 
 ProcessSlot* process_slot(RunSegment* segment, Activity activity) {
@@ -245,6 +259,58 @@ bool progress_row(dsm_handle handle, Tuplestorestate* store, TupleDesc descripto
     return ours;
 }
 
+// The same of a scoring run: no groups, no buckets, and of its processes the session, through which
+// every row passes.
+void scoring_row(dsm_handle handle, Tuplestorestate* store, TupleDesc descriptor) {
+    dsm_segment* attached = nullptr;
+    pg::ScoringProgress* p = pg::attach_scoring_progress(handle, &attached);
+    if (p == nullptr) return;
+    if (has_privs_of_role(GetUserId(), p->role) ||
+        has_privs_of_role(GetUserId(), ROLE_PG_READ_ALL_STATS)) {
+        Datum values[18] = {};
+        bool nulls[18];
+        const double elapsed = seconds_since(p->started_at);
+        const auto rows = (double)pg_atomic_read_u64(&p->rows);
+        const auto expected = (double)pg_atomic_read_u64(&p->rows_estimated);
+        const uint32 phase = pg_atomic_read_u32(&p->phase);
+        const double left = (pg::ScoringPhase)phase == pg::ScoringPhase::scoring
+                                ? seconds_of_rows_left(rows, expected, elapsed)
+                                : -1;
+        const char* doing = pg::scoring_phase_name(phase);
+        const auto set = [&](int i, Datum value) {
+            values[i] = value;
+            nulls[i] = false;
+        };
+        memset(nulls, true, sizeof nulls);
+        set(0, Int64GetDatum(p->run_id));
+        set(1, CStringGetTextDatum(p->model_set));
+        set(2, Int32GetDatum(p->pid));
+        set(3, CStringGetTextDatum(doing));
+        set(4, TimestampTzGetDatum(p->started_at));
+        set(5, Int64GetDatum((int64)rows));
+        set(6, Float8GetDatum(expected));
+        set(7, Float8GetDatum(elapsed > 0 ? rows / elapsed : 0));
+        set(14, Int64GetDatum((int64)pg_atomic_read_u64(&p->model_bytes)));
+        if (left >= 0) set(16, Float8GetDatum(left));
+        const char* process = psprintf(
+            "[{\"pid\": %d, \"activity\": \"%s\", \"rows\": %.0f, \"bytes\": " UINT64_FORMAT "}]",
+            p->pid, doing, rows, pg_atomic_read_u64(&p->model_bytes));
+        set(17, DirectFunctionCall1(jsonb_in, CStringGetDatum(process)));
+        tuplestore_putvalues(store, descriptor, values, nulls);
+    }
+    if (attached != nullptr) dsm_detach(attached);
+}
+
+// Whether an advisory lock of ours marks the handle: only then is it looked at, whatever the caller
+// passes.
+bool is_marked(dsm_handle handle, uint16 sub) {
+    LOCKTAG tag;
+    int holders = 0;
+    SET_LOCKTAG_ADVISORY(tag, MyDatabaseId, kProgressLockClass, handle, sub);
+    (void)GetLockConflicts(&tag, ShareLock, &holders);
+    return holders > 0;
+}
+
 }  // namespace
 
 }  // namespace many::engine
@@ -265,14 +331,11 @@ Datum many_run_progress(PG_FUNCTION_ARGS) {
     for (int i = 0; i < n; i++) {
         const int64 handle = nulls[i] ? 0 : DatumGetInt64(elements[i]);
         if (handle <= 0 || handle > PG_UINT32_MAX) continue;
-        // Only what an advisory lock of ours marks is looked at, whatever the caller passes.
-        LOCKTAG tag;
-        SET_LOCKTAG_ADVISORY(tag, MyDatabaseId, many::engine::kProgressLockClass, (uint32)handle,
-                             many::engine::kProgressLockSub);
-        int holders = 0;
-        (void)GetLockConflicts(&tag, ShareLock, &holders);
-        if (holders == 0) continue;
-        (void)many::engine::progress_row((dsm_handle)handle, result->setResult, result->setDesc);
+        const auto known = (dsm_handle)handle;
+        if (many::engine::is_marked(known, many::engine::kProgressLockSub))
+            (void)many::engine::progress_row(known, result->setResult, result->setDesc);
+        else if (many::engine::is_marked(known, many::pg::kScoringLockSub))
+            many::engine::scoring_row(known, result->setResult, result->setDesc);
     }
     return (Datum)0;
 }

@@ -1,4 +1,5 @@
 // Progress of a run: counters in its segment, NOTICEs in its session, a view in all others.
+// What scoring runs show is in pg/run_activity.h.
 //
 // Other sessions find a run without any preloaded shared memory: its session holds an advisory lock
 // whose tag carries the segment's handle (class kProgressLockClass, a sub-id that no SQL function
@@ -6,10 +7,11 @@
 #pragma once
 
 #include "engine/run_segment.h"
+#include "pg/run_activity.h"
 
 namespace many::engine {
 
-constexpr uint32 kProgressLockClass = 0x4d4d5031;  // "MMP1"
+constexpr uint32 kProgressLockClass = pg::kRunLockClass;
 constexpr uint16 kProgressLockSub = 0x4d4d;
 
 void publish_run(dsm_handle handle);

@@ -5,6 +5,7 @@
 #include "engine/run_lock.h"
 #include "pg/arguments.h"
 #include "pg/forecast_options.h"
+#include "pg/run_activity.h"
 #include "pg/session_settings.h"
 #include "pg/settings.h"
 #include "registry/access.h"
@@ -102,8 +103,22 @@ void interrupt(const BackgroundRow* row) {
         ereport(WARNING, (errmsg("could not signal process %d: %m", row->pid)));
 }
 
+// A scoring has nothing to keep: it ends at once.
+bool tell_scoring(const BackgroundRow* row, Wish wish) {
+    dsm_segment* attached = nullptr;
+    pg::ScoringProgress* progress =
+        row->segment == 0 ? nullptr : pg::attach_scoring_progress(row->segment, &attached);
+    const bool found = progress != nullptr && progress->run_id == row->run_id;
+    if (found) pg_atomic_write_u32(&progress->wish, (uint32)wish);
+    if (attached != nullptr) dsm_detach(attached);
+    if (!found && wish != Wish::cancel) return false;
+    interrupt(row);
+    return true;
+}
+
 // True when the process was told.
 bool tell(const BackgroundRow* row, Wish wish) {
+    if (row->scores) return tell_scoring(row, wish);
     dsm_segment* mapped = nullptr;
     RunSegment* segment = attach_segment(row, &mapped);
     bool interrupts = wish == Wish::cancel;
@@ -129,11 +144,6 @@ bool pause(int64 run_id) {
     for (int i = 0; i < 100; i++) {
         const BackgroundRow* row = require_run(run_id, false);
         require_committed(row, "pause_run");
-        if (row->scores)
-            ereport(ERROR,
-                    (errcode(ERRCODE_FEATURE_NOT_SUPPORTED),
-                     errmsg("run " INT64_FORMAT " is a scoring run, which cannot pause", run_id),
-                     errhint("Cancel it with many_models.cancel_run; it starts anew.")));
         if (has_ended(row->status) || !run_has_process(run_id)) return false;
         if (tell(row, Wish::pause)) return true;
         nap(20);  // it has only just begun

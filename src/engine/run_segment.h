@@ -146,6 +146,7 @@ struct RunSegment {
     pg_atomic_uint32 wish;         // of other sessions, for a background run: see background.h
     pg_atomic_uint32 n_processes;  // of the sink; numbers their files
     pg_atomic_uint32 next_bucket;  // of the fit phase
+    TimestampTz fit_started_at;    // 0: not yet
     pg_atomic_uint64 rows_read;
     pg_atomic_uint64 rows_skipped;  // for a NULL, under null_policy skip_row
     pg_atomic_uint64 bytes_exchanged;

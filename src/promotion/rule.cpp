@@ -176,7 +176,8 @@ void set_side(Rule* rule, int side, const Quality* quality) {
     set_column(rule, whole_column(side), heap_copy_tuple_as_datum(tuple, rule->quality), false);
 }
 
-// Of significant(): n, then mean and deviation of both losses; nothing in production: empty.
+// Of significant(): n, mean and deviation of both losses, degrees of freedom (NaN: n - 1); nothing in
+// production: empty.
 void set_differences(Rule* rule, const RuleInput* input) {
     if (!rule->uses[kDifferencesColumn]) return;
     if (!input->production.present) {
@@ -185,9 +186,9 @@ void set_differences(Rule* rule, const RuleInput* input) {
         return;
     }
     const core::PairedDifferences& d = input->differences;
-    const Datum values[] = {Float8GetDatum(d.n), Float8GetDatum(d.mean_squared),
-                            Float8GetDatum(d.sd_squared), Float8GetDatum(d.mean_absolute),
-                            Float8GetDatum(d.sd_absolute)};
+    const Datum values[] = {Float8GetDatum(d.n),           Float8GetDatum(d.mean_squared),
+                            Float8GetDatum(d.sd_squared),  Float8GetDatum(d.mean_absolute),
+                            Float8GetDatum(d.sd_absolute), Float8GetDatum(d.df)};
     set_column(
         rule, kDifferencesColumn,
         PointerGetDatum(construct_array(const_cast<Datum*>(values), lengthof(values), FLOAT8OID,
@@ -240,8 +241,8 @@ void append_significance(StringInfo text, const RuleInput* input) {
         return;
     }
     appendStringInfo(text, "p = %.3g for squared, %.3g for absolute errors of %.0f rows",
-                     core::paired_p_value(d.n, d.mean_squared, d.sd_squared),
-                     core::paired_p_value(d.n, d.mean_absolute, d.sd_absolute), d.n);
+                     core::paired_p_value(d.n, d.mean_squared, d.sd_squared, d.df),
+                     core::paired_p_value(d.n, d.mean_absolute, d.sd_absolute, d.df), d.n);
 }
 
 void append_column(StringInfo text, const RuleInput* input, int column) {
@@ -374,13 +375,14 @@ Datum many_significant(PG_FUNCTION_ARGS) {
     deconstruct_array(PG_GETARG_ARRAYTYPE_P(2), FLOAT8OID, sizeof(float8), FLOAT8PASSBYVAL,
                       TYPALIGN_DOUBLE, &values, &nulls, &n);
     if (n == 0) PG_RETURN_BOOL(true);  // nothing in production
-    if (n != 5)
+    if (n != 6)
         ereport(ERROR, (errcode(ERRCODE_INVALID_PARAMETER_VALUE),
                         errmsg("significant() takes the differences that its rule gives it")));
     const int at = squared ? 1 : 3;
-    if (nulls[0] || nulls[at] || nulls[at + 1]) PG_RETURN_NULL();
-    const double p = core::paired_p_value(DatumGetFloat8(values[0]), DatumGetFloat8(values[at]),
-                                          DatumGetFloat8(values[at + 1]));
+    if (nulls[0] || nulls[at] || nulls[at + 1] || nulls[5]) PG_RETURN_NULL();
+    const double p =
+        core::paired_p_value(DatumGetFloat8(values[0]), DatumGetFloat8(values[at]),
+                             DatumGetFloat8(values[at + 1]), DatumGetFloat8(values[5]));
     if (std::isnan(p)) PG_RETURN_NULL();  // fewer than two rows, or not compared: not known
     PG_RETURN_BOOL(p < level);
 }

@@ -1,15 +1,17 @@
 // Pipelines: what a scheduler runs for a model set in one call: train or refresh, promote, score,
-// evaluate, retention. Stored with the set; run_pipeline runs the steps in their order, in the
-// caller's transaction and as the caller: either all of the night's work is there or none.
+// evaluate, retention, notify. Stored with the set; run_pipeline runs the steps in their order, in
+// the caller's transaction and as the caller: either all of the night's work is there or none.
 //
-// Every step is a function of the extension; the keys of its object are named arguments of it. The
-// table kSteps is all there is to know about them.
+// Every step but the last is a function of the extension; the keys of its object are named arguments
+// of it. The table kSteps is all there is to know about them. The step notify sends events of the
+// others, and one of its own: it has no function.
 #include "pg/server.h"
 
 #include "pg/arguments.h"
 #include "pg/learner_options.h"
 #include "pg/settings.h"
 #include "pg/source.h"
+#include "registry/notify.h"
 #include "registry/registry.h"
 
 extern "C" {
@@ -34,7 +36,7 @@ constexpr int kMaxArguments = 10;
 
 struct Step {
     const char* name;
-    const char* function;  // called with model_set => $1
+    const char* function;  // called with model_set => $1; nullptr: notify
     Argument arguments[kMaxArguments];
 };
 
@@ -63,9 +65,10 @@ constexpr Step kSteps[] = {
       {"period", TEXTOID},
       {"options", JSONBOID}}},
     {"retention", "apply_retention", {}},
+    {"notify", nullptr, {{"failed_fraction", FLOAT8OID}}},
 };
 constexpr int kNSteps = (int)lengthof(kSteps);
-constexpr const char* kStepNames = "train, refresh, promote, score, evaluate, retention";
+constexpr const char* kStepNames = "train, refresh, promote, score, evaluate, retention, notify";
 
 const Step* find_step(const char* name) {
     for (const Step& step : kSteps)
@@ -144,7 +147,7 @@ void make_call(Call* call, const char* model_set, const Step* step, const JsonbV
     initStringInfo(&call->statement);
     appendStringInfo(&call->statement,
                      "SELECT pg_catalog.to_jsonb(r) FROM many_models.%s(model_set => $1",
-                     step->function);
+                     step->function != nullptr ? step->function : step->name);
     pg::option_scan_begin(&scan, JsonbValueToJsonb((JsonbValue*)object), step->name);
     while (pg::option_scan_next(&scan, &key, &value)) {
         const Argument* argument = find_argument(step, key);
@@ -270,6 +273,44 @@ void run_step(const Call* call, StepReport* report, MemoryContext context) {
     report->finished = GetCurrentTimestamp();
 }
 
+bool is_notify(const Call* call) {
+    return call->step->function == nullptr;
+}
+
+// Events of the pipeline's steps are sent whatever the session's setting is, until the caller's level
+// of settings is left.
+void turn_events_on(const Call* call) {
+    pg::set_local("many_models.notify", "on");
+    if (call->n > 1)  // its one argument
+        pg::set_local("many_models.notify_failed_fraction",
+                      psprintf("%.17g", DatumGetFloat8(call->values[1])));
+}
+
+double seconds_between(TimestampTz from, TimestampTz to) {
+    return (double)(to - from) / 1e6;
+}
+
+// The event of the pipeline's end, with the n steps that ran; it is the step's report too.
+void notify_pipeline(const char* model_set, const StepReport* reports, int n, StepReport* report,
+                     MemoryContext context) {
+    StringInfoData fields;
+    initStringInfo(&fields);
+    report->name = "notify";
+    report->started = GetCurrentTimestamp();
+    appendStringInfo(&fields, "\"seconds\": %.3f, \"steps\": [",
+                     n > 0 ? seconds_between(reports[0].started, report->started) : 0.0);
+    for (int i = 0; i < n; i++)
+        appendStringInfo(&fields, "%s{\"step\": \"%s\", \"seconds\": %.3f}", i > 0 ? ", " : "",
+                         reports[i].name, seconds_between(reports[i].started, reports[i].finished));
+    appendStringInfoChar(&fields, ']');
+    notify_event("pipeline_finished", model_set, fields.data);
+    MemoryContext old = MemoryContextSwitchTo(context);
+    report->detail =
+        DirectFunctionCall1(jsonb_in, CStringGetDatum(psprintf("[{%s}]", fields.data)));
+    MemoryContextSwitchTo(old);
+    report->finished = GetCurrentTimestamp();
+}
+
 void describe_step_in_errors(void* argument) {
     const auto* call = *(const Call**)argument;
     if (call != nullptr) errcontext("step \"%s\" of the pipeline", call->step->name);
@@ -367,9 +408,13 @@ Datum many_run_pipeline(PG_FUNCTION_ARGS) {
     context.arg = (void*)&current;
     context.previous = error_context_stack;
     error_context_stack = &context;
+    if (registry::is_notify(&calls[n - 1])) registry::turn_events_on(&calls[n - 1]);
     for (int i = 0; i < n; i++) {
         current = &calls[i];
-        registry::run_step(&calls[i], &reports[i], caller);
+        if (registry::is_notify(&calls[i]))
+            registry::notify_pipeline(name, reports, i, &reports[i], caller);
+        else
+            registry::run_step(&calls[i], &reports[i], caller);
     }
     error_context_stack = context.previous;
     AtEOXact_GUC(true, guc_level);

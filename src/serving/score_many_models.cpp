@@ -8,6 +8,7 @@
 #include "pg/arguments.h"
 #include "pg/learner_options.h"
 #include "pg/resources.h"
+#include "pg/run_activity.h"
 #include "pg/server.h"
 #include "pg/settings.h"
 #include "pg/source.h"
@@ -57,6 +58,8 @@ struct ScoreRun {
     bool models_in_memory;
     ScoreCounts counts;
     pg::Resources before;  // of the session
+    dsm_segment* mapped;   // of progress; nullptr: no room for it
+    pg::ScoringProgress* progress;
     int64 worker_cpu_us;
 };
 
@@ -135,12 +138,51 @@ int planned_processes(SPIPlanPtr plan) {
     return processes;
 }
 
+double planned_rows(SPIPlanPtr plan) {
+    CachedPlan* cached = SPI_plan_get_cached_plan(plan);
+    if (cached == nullptr) return 0;
+    const double rows = linitial_node(PlannedStmt, cached->stmt_list)->planTree->plan_rows;
+    ReleaseCachedPlan(cached, nullptr);
+    return rows;
+}
+
+// --- What other sessions see ------------------------------------------------------------------
+
+void begin_progress(ScoreRun* run) {
+    run->mapped = pg::held_scoring_progress();
+    if (run->mapped == nullptr)
+        run->mapped = pg::create_scoring_progress(run->run_id, run->model_set);
+    if (run->mapped == nullptr) return;
+    run->progress = pg::scoring_progress(run->mapped);
+    pg::publish_scoring(run->mapped);
+    pg::set_scoring_phase(run->progress, pg::ScoringPhase::starting);
+}
+
+void expect_rows(const ScoreRun* run, const ScoreSpec* spec, double rows) {
+    if (run->progress == nullptr) return;
+    pg_atomic_write_u64(&run->progress->rows_estimated, static_cast<uint64>(rows));
+    if (run->models_in_memory)
+        pg_atomic_write_u64(&run->progress->model_bytes,
+                            static_cast<uint64>(spec->models.model_bytes));
+    pg::set_scoring_phase(run->progress, pg::ScoringPhase::scoring);
+}
+
+void end_progress(ScoreRun* run) {
+    if (run->mapped == nullptr) return;
+    pg::retract_scoring(run->mapped);
+    if (run->mapped == pg::held_scoring_progress()) return;  // others have its handle
+    dsm_detach(run->mapped);
+    pg::end_activity();
+}
+
 void run_query(const ScoreSpec* spec, ScoreReceiver* receiver, int workers, ScoreRun* run) {
     run->models_in_memory = !run->forecasts && spec->models.model_bytes <=
                                                    static_cast<int64>(many_memory_budget_kb) * 1024;
-    const char* query = run->forecasts          ? build_forecast_query(spec, run->horizon)
-                        : run->models_in_memory ? build_score_query(spec)
-                                                : build_joined_score_query(spec);
+    const char* scoring = run->forecasts          ? build_forecast_query(spec, run->horizon)
+                          : run->models_in_memory ? build_score_query(spec)
+                                                  : build_joined_score_query(spec);
+    const char* query =
+        psprintf("%s%s", pg::activity_comment(run->run_id, run->model_set, "scoring"), scoring);
     pg::WorkerCpu worker_cpu = {};
     SPIExecuteOptions options = {};
     options.read_only = true;
@@ -156,6 +198,7 @@ void run_query(const ScoreSpec* spec, ScoreReceiver* receiver, int workers, Scor
         SPIPlanPtr plan = SPI_prepare_cursor(query, 0, nullptr, CURSOR_OPT_PARALLEL_OK);
         if (plan == nullptr) elog(ERROR, "could not plan the scoring query: %d", SPI_result);
         run->workers = planned_processes(plan);
+        expect_rows(run, spec, planned_rows(plan));
         const int code = SPI_execute_plan_extended(plan, &options);
         if (code < 0) elog(ERROR, "scoring failed: %s", SPI_result_code_string(code));
         expected = static_cast<int64>(SPI_processed);
@@ -341,10 +384,15 @@ void score(const ScoreArguments* a, ScoreSpec* spec, ScoreRun* run, TimestampTz*
     else
         describe_score(spec, a->id_columns, a->n_id_columns);
     run->run_id = registry::new_run_id();
+    begin_progress(run);
     prepare_predictions(&table, spec, a->into_table, a->replace);
     create_run_partition(&table, run->run_id);
-    run_query(spec, score_receiver_create(spec, table.partition, run->run_id, run->started),
+    run_query(spec,
+              score_receiver_create(spec, table.partition, run->run_id, run->started,
+                                    run->progress == nullptr ? nullptr : &run->progress->rows),
               a->workers, run);
+    if (run->progress != nullptr)
+        pg::set_scoring_phase(run->progress, pg::ScoringPhase::collecting);
     PopActiveSnapshot();
     CommandCounterIncrement();
     attach_run_partition(&table, spec, run->run_id, a->replace, a->row_security);
@@ -353,6 +401,7 @@ void score(const ScoreArguments* a, ScoreSpec* spec, ScoreRun* run, TimestampTz*
     *finished = GetCurrentTimestamp();
     record_run(a, spec, &table, run, *finished);
     notify_finished(spec, run);
+    end_progress(run);
 }
 
 }  // namespace

@@ -41,6 +41,7 @@ struct ScoreReceiver {
     Datum level_none;
     Datum* reasons;  // by code and feature; 0: not made yet
     ScoreCounts counts;
+    pg_atomic_uint64* rows_so_far;
 };
 
 namespace {
@@ -55,6 +56,8 @@ void flush(ScoreReceiver* receiver) {
     MemoryContextReset(receiver->row_context);
     receiver->n_slots = 0;
     receiver->block_bytes = 0;
+    if (receiver->rows_so_far != nullptr)
+        pg_atomic_write_u64(receiver->rows_so_far, static_cast<uint64>(receiver->counts.rows));
 }
 
 Datum make_reason(const ScoreReceiver* receiver, core::ScoreCode code, int feature,
@@ -151,8 +154,9 @@ void receiver_destroy(DestReceiver*) {}
 }  // namespace
 
 ScoreReceiver* score_receiver_create(const ScoreSpec* spec, Oid partition, int64 run_id,
-                                     TimestampTz scored_at) {
+                                     TimestampTz scored_at, pg_atomic_uint64* rows_so_far) {
     auto* receiver = static_cast<ScoreReceiver*>(palloc0(sizeof(ScoreReceiver)));
+    receiver->rows_so_far = rows_so_far;
     receiver->dest.receiveSlot = receive_row;
     receiver->dest.rStartup = receiver_startup;
     receiver->dest.rShutdown = receiver_shutdown;

@@ -14,8 +14,9 @@ namespace many::serving {
 // after it.
 struct ScoreReceiver;
 
+// rows_so_far, which other sessions read, counts rows written; nullptr: nobody looks.
 ScoreReceiver* score_receiver_create(const ScoreSpec* spec, Oid partition, int64 run_id,
-                                     TimestampTz scored_at);
+                                     TimestampTz scored_at, pg_atomic_uint64* rows_so_far);
 DestReceiver* score_receiver_dest(ScoreReceiver* receiver);
 
 struct ScoreCounts {

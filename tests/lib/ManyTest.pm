@@ -162,11 +162,11 @@ sub temporary_files
 	return @found;
 }
 
-# Segments of runs (src/engine/run_segment.h) and of parallel queries, by their magic numbers.
+# Segments of runs (src/engine/run_segment.h, src/pg/run_activity.h) and of parallel queries, by their magic numbers.
 sub run_segments
 {
 	my ($node) = @_;
-	my %magic = (0x4d4d5253 => 'run', 0x50477c7c => 'parallel query');
+	my %magic = (0x4d4d5253 => 'run', 0x4d4d5350 => 'scoring', 0x50477c7c => 'parallel query');
 	my @found;
 	for my $file (glob($node->data_dir . '/pg_dynshmem/mmap.*'))
 	{

@@ -4,6 +4,9 @@
 // their times are compared with them. A rival that ends earlier than the candidate's training part looks
 // further ahead, as it would have had to. One that ends later knows what the candidate is to guess, and
 // is not compared; nor one of another step or time zone, whose values mean something else.
+//
+// All errors are of forecasts from one origin and depend on each other: the test is that for
+// differences in time (comparison.h).
 #include <algorithm>
 #include <cmath>
 
@@ -65,19 +68,21 @@ void ForecastTrainer::Impl::compare(const Rival& rival, std::span<const JudgedPo
     if (forecast_model(model, zone, x, {}, {forecast, {}, {}, said}) != ForecastStatus::ok) return;
 
     std::vector<JudgedPoint> judged;
-    std::vector<double> state(comparison_state_doubles());
-    comparison_start(state.data(), held.front().actual);
+    std::vector<double> by_square;
+    std::vector<double> by_absolute;
     for (std::size_t i = 0; i < held.size(); ++i) {
         JudgedPoint point = held[i];
         const double own = point.forecast;
         point.forecast = forecast[static_cast<std::size_t>(steps[i] - 1)];
         if (!std::isfinite(point.forecast)) continue;
-        comparison_add(state.data(), point.actual, own, point.forecast);
+        const double e = point.forecast - point.actual;
+        const double candidate = own - point.actual;
+        by_square.push_back(e * e - candidate * candidate);
+        by_absolute.push_back(std::fabs(e) - std::fabs(candidate));
         judged.push_back(point);
     }
     if (judged.empty()) return;
-    SplitMetrics by_sums{};
-    comparison_finish(state.data(), &by_sums, &comparison.paired);
+    paired_in_time(by_square, by_absolute, &comparison.paired);
     const StepMetrics m = judge_points(judged);
     comparison.rival = {m.n, m.rmse, m.mae, m.mape, m.smape, m.r2, m.bias};
     comparison.rival_mase = m.mase;

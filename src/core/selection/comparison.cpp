@@ -2,11 +2,13 @@
 // three planes (high, middle, low).
 #include "core/selection/comparison.h"
 
+#include <algorithm>
 #include <bit>
 #include <boost/math/distributions/students_t.hpp>
 #include <cmath>
 #include <cstring>
 #include <limits>
+#include <numbers>
 #include <vector>
 
 #include "core/learners/linear_workspace.h"
@@ -181,7 +183,63 @@ bool rival_predicts(const Rival& rival, const double* row, const TrainSpec& spec
     return take(rival.view.score(values), prediction);
 }
 
-double paired_p_value(double n, double mean, double sd) noexcept {
+namespace {
+
+// Cosines of the long-run deviation of n differences: with less than two there is next to no power,
+// and n - 1 are all there are, which makes it the ordinary deviation.
+int cosines(std::size_t n) noexcept {
+    const int least = n > 2 ? 2 : 1;
+    return std::max(least, static_cast<int>(0.4 * std::pow(static_cast<double>(n), 2.0 / 3.0)));
+}
+
+// About their mean; differences that are equal but for rounding have none.
+double long_run_deviation(std::span<const double> d, double mean) {
+    const auto n = static_cast<double>(d.size());
+    const int b = cosines(d.size());
+    double squares = 0;
+    double far = 0;
+    double largest = 0;
+    for (const double v : d) {
+        squares += (v - mean) * (v - mean);
+        far = std::max(far, std::fabs(v - mean));
+        largest = std::max(largest, std::fabs(v));
+    }
+    if (far <= 1e-14 * largest) return 0;
+    double slow = 0;
+    for (int j = 1; j <= b; ++j) {
+        double sum = 0;
+        for (std::size_t i = 0; i < d.size(); ++i)
+            sum +=
+                (d[i] - mean) * std::cos(std::numbers::pi * j * (static_cast<double>(i) + 0.5) / n);
+        slow += 2 / n * sum * sum;
+    }
+    // A few numbers that happen to be symmetric in time have no cosine: they are not certain for that.
+    const double ordinary = squares / (n - 1);
+    return std::sqrt(slow / b > 1e-12 * ordinary ? slow / b : ordinary);
+}
+
+double mean_of(std::span<const double> d) noexcept {
+    double sum = 0;
+    for (const double v : d) sum += v;
+    return sum / static_cast<double>(d.size());
+}
+
+}  // namespace
+
+void paired_in_time(std::span<const double> by_square, std::span<const double> by_absolute,
+                    PairedDifferences* paired) {
+    *paired = PairedDifferences{};
+    paired->n = static_cast<double>(by_square.size());
+    if (by_square.empty()) return;
+    paired->mean_squared = mean_of(by_square);
+    paired->mean_absolute = mean_of(by_absolute);
+    if (by_square.size() < 2) return;
+    paired->sd_squared = long_run_deviation(by_square, paired->mean_squared);
+    paired->sd_absolute = long_run_deviation(by_absolute, paired->mean_absolute);
+    paired->df = cosines(by_square.size());
+}
+
+double paired_p_value(double n, double mean, double sd, double df) noexcept {
     namespace policies = boost::math::policies;
     using Quiet = policies::policy<policies::domain_error<policies::ignore_error>,
                                    policies::overflow_error<policies::ignore_error>,
@@ -194,7 +252,7 @@ double paired_p_value(double n, double mean, double sd) noexcept {
     if (sd == 0) return mean > 0 ? 0.0 : mean < 0 ? 1.0 : 0.5;
     const double t = mean / (sd / std::sqrt(n));
     if (!std::isfinite(t)) return t > 0 ? 0.0 : 1.0;
-    return boost::math::cdf(boost::math::complement(StudentT(n - 1), t));
+    return boost::math::cdf(boost::math::complement(StudentT(df > 0 ? df : n - 1), t));
 }
 
 }  // namespace many::core

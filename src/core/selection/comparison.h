@@ -9,10 +9,13 @@
 // loss e^2 or |e|: the test of Diebold & Mariano 1995 for forecasts one step ahead, with the
 // correction of Harvey, Leybourne & Newbold 1997 for small samples (for h = 1 it makes the
 // statistic mean(d) / (sd(d) / sqrt(n)), to be compared with Student's t of n - 1 degrees of
-// freedom). It supposes rows that are independent of each other.
+// freedom). It supposes rows that are independent of each other. Errors of one forecast at several
+// steps are not: paired_in_time.
 #pragma once
 
 #include <cstddef>
+#include <limits>
+#include <span>
 
 #include "core/learners/group_trainer.h"
 #include "core/selection/rival.h"
@@ -32,6 +35,14 @@ void comparison_add(double* state, double y, double candidate, double rival) noe
 void comparison_finish(const double* state, SplitMetrics* rival,
                        PairedDifferences* paired) noexcept;
 
+// The same test for differences in the order of time that depend on their neighbours, as those of the
+// steps of one forecast do. The deviations are long-run ones, by the first B = max(2, 0.4 n^(2/3))
+// cosines of the series (equal-weighted cosine estimator), with B degrees of freedom: Lazarus, Lewis,
+// Stock & Watson 2018, "HAR inference: recommendations for practice". Of two or three differences it
+// is Student's test. O(n^(5/3)).
+void paired_in_time(std::span<const double> by_square, std::span<const double> by_absolute,
+                    PairedDifferences* paired);
+
 // The rival's prediction for a row of numbers (n_features doubles, as the candidate reads them);
 // false when it has none. Throws bad_alloc only (models of more than 256 terms).
 [[nodiscard]] bool rival_predicts(const Rival& rival, const double* row, double* prediction);
@@ -42,7 +53,8 @@ void comparison_finish(const double* state, SplitMetrics* rival,
 
 // Probability, when the rival is as good as the candidate, of a mean difference at least this much
 // in favour of the candidate: one-sided. NaN for n < 2. Without any spread: 0, 0.5 or 1 by the sign
-// of the mean.
-[[nodiscard]] double paired_p_value(double n, double mean, double sd) noexcept;
+// of the mean. df: of sd, n - 1 if it is not given.
+[[nodiscard]] double paired_p_value(double n, double mean, double sd,
+                                    double df = std::numeric_limits<double>::quiet_NaN()) noexcept;
 
 }  // namespace many::core

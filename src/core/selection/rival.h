@@ -25,6 +25,8 @@ struct PairedDifferences {
     double sd_squared = std::numeric_limits<double>::quiet_NaN();     // divisor n - 1
     double mean_absolute = std::numeric_limits<double>::quiet_NaN();  // of |e|
     double sd_absolute = std::numeric_limits<double>::quiet_NaN();
+    // Of the deviations; NaN: n - 1. Of differences in time see paired_in_time.
+    double df = std::numeric_limits<double>::quiet_NaN();
 };
 
 // On the rows that the candidate's training split was judged on.
@@ -39,10 +41,11 @@ struct Comparison {
 
 // A comparison as the registry keeps it: rmse, mae, mape, smape, r2, bias of the baseline; with a
 // rival, then n_rows and the same of the rival, then the paired differences without n, which is the
-// rival's n_rows. Of forecasters then mase, of the baseline and of the rival.
+// rival's n_rows. Of forecasters then mase of the baseline; with a rival also that of the rival, and
+// the degrees of freedom.
 constexpr int kBaselineNumbers = 6;
 constexpr int kRivalNumbers = kBaselineNumbers + 7 + 4;
-constexpr int kComparisonNumbers = kRivalNumbers + 2;
+constexpr int kComparisonNumbers = kRivalNumbers + 3;
 
 // Whether that many numbers speak of a rival.
 [[nodiscard]] constexpr bool has_rival_numbers(int n) noexcept {
@@ -74,9 +77,14 @@ constexpr int kComparisonNumbers = kRivalNumbers + 2;
                                            c.paired.sd_absolute};
     int n = with_rival ? kRivalNumbers : kBaselineNumbers;
     for (int i = 0; i < n; ++i) to[i] = numbers[i];
-    if (std::isnan(c.baseline_mase) && !(with_rival && !std::isnan(c.rival_mase))) return n;
+    const bool of_forecasters =
+        !std::isnan(c.baseline_mase) ||
+        (with_rival && (!std::isnan(c.rival_mase) || !std::isnan(c.paired.df)));
+    if (!of_forecasters) return n;
     to[n++] = c.baseline_mase;
-    if (with_rival) to[n++] = c.rival_mase;
+    if (!with_rival) return n;
+    to[n++] = c.rival_mase;
+    to[n++] = c.paired.df;
     return n;
 }
 
@@ -85,7 +93,7 @@ constexpr int kComparisonNumbers = kRivalNumbers + 2;
                                           Comparison* c) noexcept {
     const bool with_rival = has_rival_numbers(n);
     const int plain = with_rival ? kRivalNumbers : kBaselineNumbers;
-    const bool with_mase = n == plain + (with_rival ? 2 : 1);
+    const bool with_mase = n == plain + (with_rival ? 3 : 1);
     if (n != plain && !with_mase) return false;
     const double* v = numbers;
     c->baseline = {n_rows, v[0], v[1], v[2], v[3], v[4], v[5]};
@@ -93,7 +101,9 @@ constexpr int kComparisonNumbers = kRivalNumbers + 2;
     if (!with_rival) return true;
     c->rival = {v[6], v[7], v[8], v[9], v[10], v[11], v[12]};
     c->paired = {v[6], v[13], v[14], v[15], v[16]};
-    if (with_mase) c->rival_mase = v[plain + 1];
+    if (!with_mase) return true;
+    c->rival_mase = v[plain + 1];
+    c->paired.df = v[plain + 2];
     return true;
 }
 

@@ -18,6 +18,8 @@ SELECT many_models.set_pipeline('nightly', '{"train": true}');
 SELECT many_models.set_pipeline('nightly', '{"score": {"id_columns": "id"}}');
 SELECT many_models.set_pipeline('nightly', '{"retention": {"keep": 2}}');
 SELECT many_models.set_pipeline('nightly', '{"train": {}, "refresh": {}}');
+SELECT many_models.set_pipeline('nightly', '{"train": {}, "notify": {"failed_fraction": 2}}');
+SELECT many_models.set_pipeline('nightly', '{"train": {}, "notify": {"channel": "mine"}}');
 SELECT many_models.set_pipeline('unknown', '{"train": {}}');
 SELECT many_models.set_pipeline(NULL, '{"train": {}}');
 SELECT * FROM many_models.run_pipeline('nightly');
@@ -37,6 +39,22 @@ SELECT many_models.set_pipeline('nightly', '{"train": {}, "score": {"source": "S
 SELECT step FROM many_models.run_pipeline('nightly');
 SELECT latest_version FROM many_models.model_sets WHERE model_set = 'nightly';
 SELECT runs FROM many_models.pipelines;
+
+-- every step of a night, in its order: only the store whose rows changed is trained again, the rule decides, old versions go
+SET search_path = shop, public;
+SELECT many_models.set_retention('nightly', keep_versions => 1);
+SELECT many_models.set_pipeline('nightly', '{"notify": {}, "retention": {}, "score": {"into_table": "forecast", "id_columns": ["id"]}, "promote": {"rule": "production IS NULL OR candidate.rmse < 2"}, "refresh": {"workers": 1}}');
+UPDATE shop.sales SET units = units + 1 WHERE store = 3 AND id < 50;
+SELECT step, detail -> 0 ->> 'version' AS version, detail -> 0 ->> 'promoted' AS promoted, detail -> 0 ->> 'rows_read' AS rows_read,
+    CASE step WHEN 'retention' THEN (SELECT string_agg(concat_ws(' ', d ->> 'what', d ->> 'version', d ->> 'action'), ', ' ORDER BY n) FROM jsonb_array_elements(detail) WITH ORDINALITY AS e (d, n)) END AS dropped,
+    CASE step WHEN 'notify' THEN (SELECT string_agg(s ->> 'step', ' ' ORDER BY n) FROM jsonb_array_elements(detail -> 0 -> 'steps') WITH ORDINALITY AS e (s, n)) END AS told
+FROM many_models.run_pipeline('nightly');
+SELECT version, details ->> 'trained_again' AS trained_again, details ->> 'carried' AS carried FROM many_models.runs WHERE model_set = 'nightly' AND kind = 'train' ORDER BY version;
+SELECT count(*) AS rows, min(model_version) AS version FROM shop.forecast;
+-- nothing changed: no version, nothing to promote, and predictions anew
+SET search_path = public;
+SELECT step, detail -> 0 ->> 'status' AS status, detail -> 0 ->> 'promoted' AS promoted, detail -> 0 ->> 'kept' AS kept FROM many_models.run_pipeline('nightly') WHERE step IN ('refresh', 'promote', 'score');
+SELECT count(DISTINCT run_id) AS runs, count(*) AS rows FROM shop.forecast;
 
 -- rights
 CREATE ROLE pipeline_stranger;

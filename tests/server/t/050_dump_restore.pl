@@ -25,6 +25,9 @@ $node->safe_psql('postgres', q{
 	SELECT FROM many_models.set_retention('big', 7, '90 days');
 	CREATE TABLE a AS SELECT i % 20 AS g, i / 20 AS day, i * 7 % 101 AS x, i * 13 % 37 + i % 5 AS y FROM generate_series(1, 2000) AS i;
 	SELECT FROM many_models.train_many_models('appended', 'a', '{g}', 'y', '{x}', time_column => 'day', options => '{"append_only": true}');
+	CREATE TABLE visits AS SELECT i % 6 AS shop, date '2025-01-01' + i / 6 AS day, 20 + i / 6 % 7 + 5 * cos(i) AS n FROM generate_series(0, 599) AS i;
+	SELECT FROM many_models.train_many_models('series', 'visits', '{shop}', 'n', algorithm => 'ensemble', time_column => 'day',
+		options => '{"candidates": ["holt_winters", "theta", "arima"], "interval": "conformal", "refresh": "update"}');
 	SELECT FROM many_models.train_many_models('dropped', 't', '{g}', 'y', '{x}');
 	SELECT FROM many_models.drop_models('dropped');
 	SET ROLE alice;
@@ -65,6 +68,7 @@ my @contents = (
 	q{SELECT last_value, is_called FROM many_models.run_id_seq},
 	q{SELECT last_value, is_called FROM many_models.model_id_seq},
 	q{SELECT many_models.predict('big', '{"g": 7}', '{"x": 5}')},
+	q{SELECT count(*), md5(string_agg(s::text, E'\n' ORDER BY s::text)) FROM (SELECT f FROM generate_series(0, 5) AS shop, many_models.forecast('series', jsonb_build_object('shop', shop), 14, 0.8, quantiles => '{0.1,0.5,0.95}') AS f) AS s},
 	q{SELECT string_agg(relname || ' ' || relrowsecurity || ' ' || coalesce(relacl::text, '') || ' ' || coalesce(pg_get_expr(relpartbound, oid), ''), E'\n' ORDER BY relname)
 	  FROM pg_class WHERE relnamespace = 'many_models'::regnamespace AND relkind IN ('r', 'p', 'v')},
 	q{SELECT string_agg(tablename || ' ' || policyname || ' ' || roles::text || ' ' || qual, E'\n' ORDER BY tablename, policyname)
@@ -123,6 +127,10 @@ sub check_restored
 	is($read, 81, "$what: a refresh of an append-only set reads the new rows");
 	my $again = $node->safe_psql($database, q{SELECT run_id FROM many_models.train_many_models('appended again', 'a', '{g}', 'y', '{x}', time_column => 'day', options => '{"append_only": true}')});
 	is($node->safe_psql($database, fingerprint($appended)), $node->safe_psql($database, fingerprint($again)), "$what: and has the bits of a full training");
+	$node->safe_psql($database, q{INSERT INTO visits SELECT i % 6, date '2025-01-01' + i / 6, 20 + i / 6 % 7 + 5 * cos(i) FROM generate_series(600, 611) AS i});
+	is($node->safe_psql($database, q{SELECT version, trained FROM many_models.refresh_many_models('series')}), '2|6', "$what: a refresh of forecasters");
+	is($node->safe_psql($database, q{SELECT details ->> 'updated', details ->> 'trained_again' FROM many_models.runs WHERE model_set = 'series' ORDER BY run_id DESC LIMIT 1}),
+		'6|0', "$what: moves them forward");
 	is($node->safe_psql($database, q{SELECT version, trained FROM many_models.train_many_models('big')}),
 		'3|1299', "$what: training makes the next version");
 	is( $node->safe_psql($database, qq{

@@ -16,7 +16,11 @@ $primary->start;
 $primary->safe_psql('postgres', q{
 	CREATE EXTENSION many_models;
 	CREATE TABLE t AS SELECT i % 1200 AS g, i * 7 % 101 AS x, i * 13 % 37 AS y FROM generate_series(1, 12000) AS i;
-	SELECT FROM many_models.train_many_models('t', 't', '{g}', 'y', '{x}')});
+	SELECT FROM many_models.train_many_models('t', 't', '{g}', 'y', '{x}');
+	CREATE TABLE visits AS SELECT i % 6 AS shop, date '2025-01-01' + i / 6 AS day, 20 + i / 6 % 7 + 5 * cos(i) AS n FROM generate_series(0, 599) AS i;
+	SELECT FROM many_models.train_many_models('series', 'visits', '{shop}', 'n', algorithm => 'ensemble', time_column => 'day',
+		options => '{"candidates": ["holt_winters", "theta", "arima"], "interval": "conformal", "refresh": "update"}');
+});
 $primary->backup('base');
 my $standby = PostgreSQL::Test::Cluster->new('standby');
 $standby->init_from_backup($primary, 'base', has_streaming => 1);
@@ -38,12 +42,30 @@ is( $standby->safe_psql('postgres', q{
 is( $standby->safe_psql('postgres', q{
 		SELECT groups, trainable, rows, estimated_seconds > 0 FROM many_models.plan_training('t', workers => 2)}),
 	'1200|1200|12000|t', 'a training is planned there');
-is( $standby->safe_psql('postgres', 'SELECT train_runs, groups_trained, cpu_seconds > 0 FROM many_models.stat_model_sets'),
+is( $standby->safe_psql('postgres', 'SELECT train_runs, groups_trained, cpu_seconds > 0 FROM many_models.stat_model_sets WHERE model_set = \'t\''),
 	'1|1200|t', 'counters are read there');
-is($standby->safe_psql('postgres', 'SELECT count(*) FROM many_models.drift'), '1200', 'and drift');
+is($standby->safe_psql('postgres', 'SELECT count(*) FROM many_models.drift'), '1206', 'and drift');
+
+# What applications ask, and what moves a version elsewhere: the same bits as on the primary.
+my $all = q{SELECT count(*), md5(string_agg(a::text, chr(10) ORDER BY a::text)) FROM (%s) AS a};
+my %answers = (
+	'predict_interval' => q{SELECT g, p FROM generate_series(0, 1199) AS g, many_models.predict_interval('t', jsonb_build_object('g', g), '{"x": 50}', 0.9) AS p},
+	'predict_many' => q{SELECT many_models.predict_many('t', array_agg(jsonb_build_object('g', g)), array_agg('{"x": 50}'::jsonb)) FROM generate_series(0, 1199) AS g},
+	'forecast' => q{SELECT f FROM generate_series(0, 5) AS shop, many_models.forecast('series', jsonb_build_object('shop', shop), 14, 0.8, quantiles => '{0.1,0.5,0.95}') AS f},
+	'export_models' => q{SELECT * FROM many_models.export_models('t')},
+	'model_definition' => q{SELECT many_models.model_definition(s), many_models.model_definition_sql(s) FROM unnest('{t,series}'::text[]) AS s},
+	'model_set_sql' => q{SELECT many_models.model_set_sql('t')});
+for my $what (sort keys %answers)
+{
+	my $question = sprintf $all, $answers{$what};
+	my $answer = $primary->safe_psql('postgres', $question);
+	unlike($answer, qr/^0\|/, "$what: there is something to compare");
+	is($standby->safe_psql('postgres', $question), $answer, "$what on the standby");
+}
 
 for my $call (q{train_many_models('t')}, q{train_many_models('u', 't', '{g}', 'y')},
-	q{score_many_models('t')}, q{drop_models('t')}, q{evaluate_many_models('t')}, q{set_drift_threshold('t')})
+	q{score_many_models('t')}, q{drop_models('t')}, q{start_training('t')}, q{start_scoring('t')}, q{refresh_many_models('t')},
+	q{promote_models('t')}, q{run_pipeline('t')}, q{evaluate_many_models('t')}, q{set_drift_threshold('t')})
 {
 	my ($name) = $call =~ /^(\w+)/;
 	is(sql_error($standby, "SELECT many_models.$call"), "25006: cannot execute $name() during recovery",
@@ -61,6 +83,14 @@ $primary->wait_for_catchup($standby);
 my $after = $primary->safe_psql('postgres', $predict);
 cmp_ok($after, '>', $on_primary + 500, 'another version predicts something else');
 is($session->query_safe($predict), $after, 'and the same session of the standby follows');
+
+my $forecasts = sprintf $all, $answers{forecast};
+my $earlier = $session->query_safe($forecasts);
+$primary->safe_psql('postgres', q{INSERT INTO visits SELECT i % 6, date '2025-01-01' + i / 6, 20 + i / 6 % 7 + 5 * cos(i) FROM generate_series(600, 611) AS i} . q{; SELECT FROM many_models.refresh_many_models('series')});
+$primary->wait_for_catchup($standby);
+my $later = $primary->safe_psql('postgres', $forecasts);
+isnt($later, $earlier, 'forecasters that were moved forward forecast later days');
+is($session->query_safe($forecasts), $later, 'the session of the standby too');
 
 $standby->promote;
 is($session->query_safe($predict), $after, 'still so after a promotion');

@@ -98,9 +98,9 @@ $s = statement($node, q{
 wait_for_phase($s, 'fitting');
 my $seen = $node->poll_query_until('postgres', q{
 	SELECT count(*) = 1 AND bool_and(groups_trained BETWEEN 1 AND 4999 AND rows_read = 150000
-		AND buckets_claimed BETWEEN 1 AND buckets AND exchanged_bytes > 0 AND peak_group_bytes > 0)
+		AND buckets_claimed BETWEEN 1 AND buckets AND exchanged_bytes > 0 AND peak_group_bytes > 0 AND seconds_left > 0)
 	FROM many_models.run_progress WHERE phase = 'fitting'});
-ok($seen, 'groups are counted while they are fitted');
+ok($seen, 'groups are counted while they are fitted, and the time left is told');
 pump_until($s->{harness}, IPC::Run::timer($PostgreSQL::Test::Utils::timeout_default), \$s->{err}, qr/fitting/);
 $node->safe_psql('postgres', q{SELECT pg_cancel_backend(pid) FROM many_models.run_progress});
 like(finish_statement($s), qr/^57014/, 'cancelled');

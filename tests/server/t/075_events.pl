@@ -88,6 +88,35 @@ $node->poll_query_until('postgres', "SELECT status = 'succeeded' FROM many_model
 is(join(' ', map { "$_->{event} $_->{run_id} $_->{groups}" } heard()), "run_finished $good 14", 'and one that ends well');
 is($node->safe_psql('postgres', "SELECT cpu_seconds > 0, wal_bytes > 0, temp_bytes >= 0 FROM many_models.runs WHERE run_id = $good"), 't|t|t', 'which counted what it used');
 
+my $endless = $node->safe_psql('postgres', "$on SELECT many_models.start_training('endless', 'SELECT g, x, y FROM t, (SELECT FROM pg_sleep(600)) AS s', '{g}', 'y', '{x}')");
+$node->poll_query_until('postgres', "SELECT count(*) = 1 FROM many_models.run_progress WHERE run_id = $endless") or die 'it did not begin';
+$node->safe_psql('postgres', "SELECT many_models.cancel_run($endless); SELECT many_models.wait_for_run($endless)");
+is_deeply([ heard() ], [ { event => 'run_failed', model_set => 'endless', run_id => $endless, kind => 'train', status => 'cancelled', sqlstate => '57014', resumable => JSON::PP::false } ],
+	'one that is cancelled');
+
+# What is in production: a promotion and a rollback at their commit, a dry run never.
+$node->safe_psql('postgres', "$on SELECT FROM many_models.promote_models('good', dry_run => true); BEGIN; SELECT FROM many_models.promote_models('good'); ROLLBACK");
+is(scalar(heard()), 0, 'neither a dry run nor a promotion that is undone');
+$node->safe_psql('postgres', "$on SELECT FROM many_models.promote_models('good', rule => \$\$key ->> 'g' <> '6'\$\$); SELECT FROM many_models.rollback_models('good')");
+my @ids = split /\n/, $node->safe_psql('postgres', q{SELECT promotion_id FROM many_models.promotions WHERE kind <> 'dry_run' ORDER BY 1});
+is_deeply([ heard() ],
+	[ { event => 'promotion', model_set => 'good', promotion_id => $ids[0], kind => 'promote', version => 1, promoted => 13, kept => 0, rejected => 1, withdrawn => 0, production => 13 },
+	  { event => 'promotion', model_set => 'good', promotion_id => $ids[1], kind => 'rollback', version => undef, promoted => 0, kept => 0, rejected => 0, withdrawn => 13, production => 0 } ],
+	'a promotion, and its rollback');
+
+# A pipeline with the step notify: its events are sent without the setting, which stays as it was.
+$node->safe_psql('postgres', q{SELECT many_models.set_pipeline('good', '{"train": {}, "promote": {}, "notify": {"failed_fraction": 0.5}}')});
+is($node->safe_psql('postgres', q{SELECT step FROM many_models.run_pipeline('good'); SHOW many_models.notify; SHOW many_models.notify_failed_fraction}),
+	"train\npromote\nnotify\noff\n0.1", 'a pipeline that notifies');
+@events = heard();
+is(join(' ', map { $_->{event} } @events), 'run_finished promotion pipeline_finished', 'its events');
+is(join(' ', $events[2]{model_set}, map { $_->{step} } @{ $events[2]{steps} }), 'good train promote', 'the last says what ran');
+ok($events[2]{seconds} >= 0 && $events[2]{steps}[0]{seconds} >= 0, 'and for how long');
+$node->safe_psql('postgres', q{SELECT many_models.set_pipeline('good', '{"train": {"source": "SELECT * FROM t"}, "notify": {"failed_fraction": 0.1}}'); SELECT FROM many_models.run_pipeline('good')});
+is(join(' ', map { $_->{event} } heard()), 'run_finished failed_fraction pipeline_finished', 'with the fraction of the pipeline');
+$node->safe_psql('postgres', q{SELECT many_models.set_pipeline('good', '{"train": {}}'); SELECT FROM many_models.run_pipeline('good')});
+is(scalar(heard()), 0, 'without the step, silence');
+
 # The function for the extension's own use: details join in; what is too long for a payload is left out.
 $node->safe_psql('postgres', qq{$on SELECT many_models.notify_event('promoted', 's', '{"groups": 7, "rule": "a \\" b"}');
 	SELECT many_models.notify_event('long', 's', jsonb_build_object('text', repeat('x', 9000)));

@@ -22,7 +22,7 @@ $node->safe_psql('postgres', q{
 	-- Groups that train, that fail (NaN), that are skipped (few rows), a NULL key; rows with NULLs.
 	CREATE TABLE t AS
 	SELECT nullif(i % 5000, 17) AS g, } . join(', ', map { "CASE WHEN i % 1009 = $_ THEN NULL ELSE (i * " . (7 * $_ + 3) . " % " . (101 + 2 * $_) . ")::float8 + i % 3 END AS x$_" } 1 .. 8) . q{,
-		'c' || i % 3 AS c, CASE WHEN i % 5000 = 33 THEN 'NaN' ELSE (i * 13 % 37)::float8 END AS y
+		'c' || i % 3 AS c, i / 5000 AS n, CASE WHEN i % 5000 = 33 THEN 'NaN' ELSE (i * 13 % 37)::float8 END AS y
 	FROM generate_series(1, 100000) AS i WHERE i % 5000 <> 44 OR i < 10000;
 	CREATE TABLE small AS SELECT * FROM t WHERE g < 20;
 	ALTER TABLE t SET (parallel_workers = 2);
@@ -32,7 +32,8 @@ $node->safe_psql('postgres', q{
 my $slow = q{algorithm => 'elastic_net', options => '{"lambda": "auto", "cv_folds": 10}', workers => 3};
 my %calls = (
 	statistics => qq{'t', '{g}', 'y', '{x1,x2,x3,x4,x5}', $slow},
-	rows => qq{'t', '{g}', 'y', '{x1,x2,c}', $slow});
+	rows => qq{'t', '{g}', 'y', '{x1,x2,c}', $slow},
+	forecasts => q{'t', '{g}', 'y', algorithm => 'damped_holt', time_column => 'n', options => '{"min_rows": 3}', workers => 3});
 my $session = parallel_settings() . 'SET many_models.commit_interval = 0; ';
 
 sub sql { return $node->safe_psql('postgres', @_); }
@@ -89,7 +90,7 @@ for my $form (sort keys %calls)
 	$expected{$form} = result($run);
 	my $foreground = sql($session . "SELECT run_id FROM many_models.train_many_models('fore $form', $calls{$form})");
 	is($expected{$form}, result($foreground), "$form: as train_many_models has it");
-	is(sql("SELECT details ->> 'exchange' FROM many_models.runs WHERE run_id = $run"), $form, "$form: that exchange");
+	is(sql("SELECT details ->> 'exchange' FROM many_models.runs WHERE run_id = $run"), $form eq 'statistics' ? $form : 'rows', "$form: that exchange");
 	sql("SELECT many_models.drop_models('fore $form'); DROP VIEW \"fore ${form}_models\"");
 	note sprintf '%s: %.1f s', $form, $seconds{$form};
 }
@@ -125,7 +126,7 @@ my ($killed, $stored) = (0, 0);
 srand(4711);
 for (my ($i, $attempts) = (1, 0); $i <= $kills && $attempts < 5 * $kills; $attempts++)
 {
-	my $form = (sort keys %calls)[ $i % 2 ];
+	my $form = (sort keys %calls)[ $i % 3 ];
 	my $victim = (qw(coordinator worker postmaster coordinator))[ $i % 4 ];
 	my $run = start('killed', $calls{$form});
 	my $delay = rand() * 0.95 * $seconds{$form};

@@ -61,6 +61,9 @@ $old->safe_psql('postgres', q{
 	SELECT many_models.grant_model_set('fresh', 'dora', 'read', '{"g": 3}');
 	SELECT FROM many_models.score_many_models('fresh', options => '{"row_security": true}');
 	GRANT SELECT ON fresh_predictions TO dora;
+	CREATE TABLE visits AS SELECT i % 6 AS shop, date '2025-01-01' + i / 6 AS day, 20 + i / 6 % 7 + 5 * cos(i) AS n FROM generate_series(0, 599) AS i;
+	SELECT FROM many_models.train_many_models('series', 'visits', '{shop}', 'n', algorithm => 'ensemble', time_column => 'day',
+		options => '{"candidates": ["holt_winters", "theta", "arima"], "interval": "conformal", "refresh": "update"}');
 	CREATE TABLE ledger AS SELECT g, x, y, day FROM t WHERE g < 20;
 	SELECT FROM many_models.train_many_models('ledger', 'ledger', '{g}', 'y', '{x}', time_column => 'day', options => '{"append_only": true}')});
 
@@ -80,6 +83,7 @@ my %answers = (
 	'predict a categorical' => q{SELECT k, c, many_models.predict('alice''s "set"', jsonb_build_object('a key', k),
 			jsonb_build_object('x', 5, 'z', 0.3, 'c', c))
 		FROM (SELECT DISTINCT "a key", c FROM t WHERE g < 50) AS s (k, c)},
+	'forecast' => q{SELECT f FROM generate_series(0, 5) AS shop, many_models.forecast('series', jsonb_build_object('shop', shop), 14, 0.8, quantiles => '{0.1,0.5,0.95}') AS f},
 	'a score' => q{SELECT id, g, prediction, lower, upper, model_id FROM big_predictions
 		WHERE run_id = (SELECT max(run_id) FROM big_predictions)},
 	'the aggregate fit' => q{SELECT g, many_models.fit('{}', y, ARRAY[x, z]) FROM t GROUP BY g},
@@ -185,6 +189,9 @@ sub check_life
 			  AND a.model::text = b.model::text}),
 		'1299', "$what: the same bits, trained again");
 	is($sql->(q{SELECT trained FROM many_models.refresh_many_models('fresh')}), '0', "$what: a refresh knows the fingerprints");
+	$sql->(q{INSERT INTO visits SELECT i % 6, date '2025-01-01' + i / 6, 20 + i / 6 % 7 + 5 * cos(i) FROM generate_series(600, 611) AS i});
+	$sql->(q{SELECT FROM many_models.refresh_many_models('series')});
+	is($sql->(q{SELECT details ->> 'updated', details ->> 'trained_again' FROM many_models.runs WHERE model_set = 'series' ORDER BY run_id DESC LIMIT 1}), '6|0', "$what: forecasters are moved forward");
 	$sql->(q{INSERT INTO ledger SELECT g, x + 1, y, day + 100 FROM ledger});
 	is($sql->(q{SELECT trained, failed, rows_read FROM many_models.refresh_many_models('ledger')}), '19|1|400', "$what: an append-only set reads the new rows alone");
 	$sql->(q{SELECT FROM many_models.train_many_models('ledger again', 'ledger', '{g}', 'y', '{x}', time_column => 'day', options => '{"append_only": true}')});

@@ -52,6 +52,9 @@ TEST(ForecastRival, by_hand) {
     // Losses of the rival minus those of the candidate: 9 - 6.25, 4 - 1; 3 - 2.5, 2 - 1.
     EXPECT_NEAR(c.paired.mean_squared, (2.75 + 3) / 2, kTiny);
     EXPECT_NEAR(c.paired.mean_absolute, 0.75, kTiny);
+    // Of two differences the long-run deviation is the ordinary one, with one degree of freedom.
+    EXPECT_NEAR(c.paired.sd_absolute, std::sqrt(0.125), kTiny);
+    EXPECT_EQ(c.paired.df, 1);
 
     // As the registry keeps it, and back.
     double numbers[kComparisonNumbers];
@@ -62,6 +65,7 @@ TEST(ForecastRival, by_hand) {
     EXPECT_EQ(read.rival_mase, c.rival_mase);
     EXPECT_EQ(read.baseline_mase, c.baseline_mase);
     EXPECT_EQ(read.paired.sd_squared, c.paired.sd_squared);
+    EXPECT_EQ(read.paired.df, c.paired.df);
     EXPECT_EQ(comparison_numbers(c, false, numbers), kBaselineNumbers + 1);
     ASSERT_TRUE(read_comparison(numbers, kBaselineNumbers + 1, 2, &read));
     EXPECT_EQ(read.baseline_mase, c.baseline_mase);

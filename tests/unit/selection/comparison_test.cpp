@@ -47,6 +47,52 @@ TEST(Comparison, PValueEdges) {
     EXPECT_NEAR(core::paired_p_value(2, 1, std::sqrt(2.0)), 0.25, 1e-12);  // Cauchy at 1
 }
 
+// By the definition, in other words: B = 2 for n = 12, since 0.4 * 12^(2/3) = 2.1.
+TEST(Comparison, DifferencesInTime) {
+    const std::vector<double> d = {3, 2, 3, 1, 0, 1, -1, 0, -2, -1, 1, 2};
+    core::PairedDifferences p;
+    core::paired_in_time(d, d, &p);
+    double first = 0;
+    double second = 0;
+    for (int t = 0; t < 12; ++t) {
+        first += d[std::size_t(t)] * std::cos(std::acos(-1.0) * (t + 0.5) / 12);
+        second += d[std::size_t(t)] * std::cos(std::acos(-1.0) * (t + 0.5) / 6);
+    }
+    EXPECT_EQ(p.n, 12);
+    EXPECT_EQ(p.df, 2);
+    EXPECT_NEAR(p.mean_squared, 0.75, 1e-15);
+    EXPECT_NEAR(p.sd_squared, std::sqrt((first * first + second * second) / 12), 1e-13);
+    // Neighbours are alike: the mean is less certain than it were of independent ones, 1.6583.
+    EXPECT_GT(p.sd_squared, 1.6583);
+    const double t = 0.75 * std::sqrt(12.0) / p.sd_squared;
+    EXPECT_NEAR(core::paired_p_value(p.n, p.mean_squared, p.sd_squared, p.df),
+                0.5 - t / std::sqrt(2 + t * t) / 2, 1e-13);  // Student's t of two degrees
+}
+
+TEST(Comparison, DifferencesInTimeEdges) {
+    core::PairedDifferences p;
+    core::paired_in_time({}, {}, &p);
+    EXPECT_EQ(p.n, 0);
+    const std::vector<double> one = {1};
+    core::paired_in_time(one, one, &p);
+    EXPECT_TRUE(std::isnan(core::paired_p_value(p.n, p.mean_squared, p.sd_squared, p.df)));
+    // Of three, two cosines are all there are: Student's test of the three.
+    const std::vector<double> three = {1, 5, 1};
+    core::paired_in_time(three, three, &p);
+    EXPECT_EQ(p.df, 2);
+    EXPECT_NEAR(p.sd_squared, std::sqrt(16.0 / 3), 1e-14);
+    // Orthogonal to the first two cosines, by chance: the ordinary deviation stands in.
+    std::vector<double> third(8);
+    for (int t = 0; t < 8; ++t)
+        third[std::size_t(t)] = std::cos(std::acos(-1.0) * 3 * (t + 0.5) / 8);
+    core::paired_in_time(third, third, &p);
+    EXPECT_NEAR(p.sd_squared, std::sqrt(4.0 / 7), 1e-14);
+    const std::vector<double> equal(7, 0.1);
+    core::paired_in_time(equal, equal, &p);
+    EXPECT_EQ(p.sd_squared, 0);
+    EXPECT_EQ(core::paired_p_value(p.n, p.mean_squared, p.sd_squared, p.df), 0);
+}
+
 // A rival without terms but a constant, as bytes.
 std::vector<unsigned char> constant_model(int n_features, double value) {
     core::LinearFit fit;
