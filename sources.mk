@@ -146,6 +146,7 @@ MODULE_SOURCES = \
     src/promotion/rule_parse.cpp \
     src/promotion/rule.cpp \
     src/promotion/repository.cpp \
+    src/promotion/row_writer.cpp \
     src/promotion/contest.cpp \
     src/promotion/candidates.cpp \
     src/promotion/promote.cpp \

@@ -111,6 +111,20 @@ inline IndexScanDesc begin_index_scan(Relation table, Relation index, Snapshot s
 #endif
 }
 
+// A table that rows are inserted into grew by one page at a time before 16. Its file then: of the
+// first segment, relative to the data directory.
+#if PG_VERSION_NUM >= 160000
+constexpr bool kGrowsByPage = false;
+inline const char* main_fork_path(Relation) {
+    return "";
+}
+#else
+constexpr bool kGrowsByPage = true;
+inline const char* main_fork_path(Relation relation) {
+    return relpathperm(relation->rd_node, MAIN_FORKNUM);
+}
+#endif
+
 // Walkers and mutators have been declared without their parameters before 16.
 #if PG_VERSION_NUM >= 160000
 inline bool walk_expression(Node* node, bool (*walker)(Node*, void*), void* context) {

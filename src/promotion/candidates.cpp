@@ -2,6 +2,7 @@
 
 #include "core/forecasters/forecast_model.h"
 
+#include <algorithm>
 #include <cmath>
 
 #include "core/codec/linear_model.h"
@@ -347,12 +348,15 @@ void decide(Contest* contest, int64 promotion_id, int64 storage, RowWriter* mode
     const int level = plan_for_layers();
     int64 read = 0;
     const bool directly = candidates_suffice(contest);
-    // Without workers: there is nothing to do but to read, and passing rows on costs more than that.
+    const bool joins = contest->production->n_layers > 0 || contest->rescanned;
+    // Where candidates are but read, one worker is faster than this process, which judges and writes,
+    // and more only stand in each other's way.
+    const int readers = std::min(many_max_workers, 2);
     if (directly)
-        read = pg::run_read_query(compared_query(contest), 1, receive_group, &receiver).rows;
+        read = pg::run_read_query(compared_query(contest), readers, receive_group, &receiver).rows;
     if (!directly || read < contest->candidate.trained)
-        (void)pg::run_read_query(candidates_query(contest, directly), many_max_workers,
-                                 receive_group, &receiver);
+        (void)pg::run_read_query(candidates_query(contest, directly),
+                                 joins ? many_max_workers : readers, receive_group, &receiver);
     if (contest->production->n_layers > 0 && receiver.found < contest->production_groups)
         (void)pg::run_read_query(others_query(contest), many_max_workers, receive_group, &receiver);
     AtEOXact_GUC(true, level);

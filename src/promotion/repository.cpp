@@ -4,19 +4,13 @@
 #include "registry/notify.h"
 
 extern "C" {
-#include "access/hio.h"
-#include "catalog/indexing.h"
 #include "commands/sequence.h"
-#include "storage/bufmgr.h"
 #include "tcop/utility.h"
 }
 
 namespace many::promotion {
 
 namespace {
-
-constexpr int kBatchRows = 250;  // of one multi-insert
-constexpr Size kBatchBytes = 256 * 1024;
 
 void execute(const char* statement) {
     const int code = SPI_execute(statement, false, 0);
@@ -94,22 +88,9 @@ int plan_for_layers() {
     return level;
 }
 
-// --- Rows -------------------------------------------------------------------------------------
-
-struct RowWriter {
-    Relation relation;
-    bool bulk;
-    BulkInsertState state;
-    CommandId command;
-    int64 rows;
-    int n;
-    Size bytes;
-    TupleTableSlot* slots[kBatchRows];
-    MemoryContext context;  // of the batch
-};
+// --- Partitions -------------------------------------------------------------------------------
 
 RowWriter* open_writer(const char* parent, int64 storage) {
-    auto* writer = (RowWriter*)palloc0(sizeof(RowWriter));
     const char* name =
         storage == 0 ? psprintf("%s_shared", parent) : own_partition(parent, storage);
     if (storage != 0)
@@ -120,74 +101,7 @@ RowWriter* open_writer(const char* parent, int64 storage) {
                      "::pg_catalog.int8), CHECK (%s OPERATOR(pg_catalog.=) " INT64_FORMAT
                      "::pg_catalog.int8))",
                      name, parent, storage, constant_column(parent), storage));
-    writer->relation = table_open(registry_oid(name), RowExclusiveLock);
-    writer->bulk = storage != 0;
-    writer->command = GetCurrentCommandId(true);
-    (void)GetCurrentTransactionId();  // rows come while a parallel query runs, which assigns none
-    // Room for a batch, which a reset keeps: given back and taken again each time, it would be paid for
-    // in page faults.
-    writer->context = AllocSetContextCreate(CurrentMemoryContext, "many_models rows",
-                                            writer->bulk ? 2 * kBatchBytes : 0,
-                                            ALLOCSET_DEFAULT_INITSIZE, ALLOCSET_DEFAULT_MAXSIZE);
-    if (writer->bulk) {
-        // Keeps hold of the last page, and lets newer servers add pages many at a time. Without its ring
-        // of buffers: the index will read what was written, and then whoever predicts.
-        writer->state = GetBulkInsertState();
-        FreeAccessStrategy(writer->state->strategy);
-        writer->state->strategy = nullptr;
-    }
-    for (int i = 0; writer->bulk && i < kBatchRows; i++)
-        writer->slots[i] =
-            MakeSingleTupleTableSlot(RelationGetDescr(writer->relation), &TTSOpsHeapTuple);
-    return writer;
-}
-
-namespace {
-
-void flush_writer(RowWriter* writer) {
-    if (writer->n == 0) return;
-    table_multi_insert(writer->relation, writer->slots, writer->n, writer->command,
-                       TABLE_INSERT_SKIP_FSM, writer->state);
-    for (int i = 0; i < writer->n; i++) ExecClearTuple(writer->slots[i]);
-    writer->n = 0;
-    writer->bytes = 0;
-    MemoryContextReset(writer->context);
-}
-
-}  // namespace
-
-void write_row(RowWriter* writer, const Datum* values, const bool* nulls) {
-    MemoryContext old = MemoryContextSwitchTo(writer->context);
-    HeapTuple tuple = heap_form_tuple(RelationGetDescr(writer->relation),
-                                      const_cast<Datum*>(values), const_cast<bool*>(nulls));
-    writer->rows++;
-    if (writer->bulk) {
-        // The slot owns the tuple: the insert then takes it without another copy.
-        tuple->t_tableOid = RelationGetRelid(writer->relation);
-        ExecStoreHeapTuple(tuple, writer->slots[writer->n++], true);
-        writer->bytes += tuple->t_len;
-        if (writer->n == kBatchRows || writer->bytes > kBatchBytes) flush_writer(writer);
-    } else {
-        CatalogTupleInsert(writer->relation, tuple);
-        MemoryContextReset(writer->context);
-    }
-    MemoryContextSwitchTo(old);
-}
-
-int64 close_writer(RowWriter* writer) {
-    const int64 rows = writer->rows;
-    if (writer->bulk) {
-        MemoryContext old = MemoryContextSwitchTo(writer->context);
-        flush_writer(writer);
-        MemoryContextSwitchTo(old);
-        for (TupleTableSlot* slot : writer->slots) ExecDropSingleTupleTableSlot(slot);
-        FreeBulkInsertState(writer->state);
-        table_finish_bulk_insert(writer->relation, TABLE_INSERT_SKIP_FSM);
-    }
-    table_close(writer->relation, NoLock);
-    MemoryContextDelete(writer->context);
-    pfree(writer);
-    return rows;
+    return open_rows(registry_oid(name), storage != 0);
 }
 
 namespace {

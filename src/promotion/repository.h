@@ -3,6 +3,7 @@
 #pragma once
 
 #include "pg/server.h"
+#include "promotion/row_writer.h"
 #include "registry/production.h"
 
 namespace many::promotion {
@@ -27,12 +28,9 @@ void lock_production(const char* model_set, bool exclusive);
 // partitioned tables, and would sort all models, or look up each group by an index.
 int plan_for_layers();
 
-// Rows on their way into a table of production, one at a time, from within a running query.
-struct RowWriter;
-// storage 0: the shared partition, else a new table that finish_partition attaches.
+// Into the shared partition of a table of production (storage 0), or a new table that finish_partition
+// attaches.
 RowWriter* open_writer(const char* parent, int64 storage);
-void write_row(RowWriter* writer, const Datum* values, const bool* nulls);
-int64 close_writer(RowWriter* writer);  // the number of rows written
 
 // Indexes, attaches and analyses the table of open_writer, or moves its rows to the shared partition
 // when they are few. Returns the storage where they are; 0 too when storage is 0.

@@ -1,5 +1,7 @@
 // rollback_models: an earlier state of production in force again. It costs no copy of a model: the
 // list of layers of that moment is put in force; what changed is written to the report.
+#include "pg/read_query.h"
+#include "pg/settings.h"
 #include "promotion/repository.h"
 
 namespace many::promotion {
@@ -109,12 +111,86 @@ registry::ProductionState* state_of(const char* model_set, int64 promotion_id) {
     return state;
 }
 
+// --- What changes -----------------------------------------------------------------------------
+
+// Whether a promotion led from one state to another: it was made in the first, and its layer is the
+// uppermost of the second.
+bool led_to(const char* model_set, const registry::ProductionState* from,
+            const registry::ProductionState* to) {
+    if (to->n_layers == 0) return false;
+    Oid types[4] = {TEXTOID, INT8OID, get_array_type(INT8OID), get_array_type(INT8OID)};
+    Datum values[4] = {CStringGetTextDatum(model_set), Int64GetDatum(to->layers[0]),
+                       registry::int64_array(from->layers, from->n_layers),
+                       registry::int64_array(to->layers, to->n_layers)};
+    const int code = SPI_execute_with_args(
+        "SELECT FROM many_models.promotions AS p WHERE p.model_set = $1 AND p.promotion_id = $2 "
+        "AND p.kind = 'promote' AND p.layers = $4 AND coalesce((SELECT coalesce(q.layers, '{0}') "
+        "FROM many_models.promotions AS q WHERE q.model_set = $1 AND q.promotion_id < $2 AND "
+        "q.kind <> 'dry_run' ORDER BY q.promotion_id DESC LIMIT 1), '{}') = $3",
+        4, types, values, nullptr, true, 1);
+    if (code != SPI_OK_SELECT) elog(ERROR, "could not read the registry: %d", code);
+    return SPI_processed == 1;
+}
+
+// Columns of the queries of changes: the models in production before and after, the group.
+enum Column { kBefore, kAfter, kKey };
+
+// Rows of a promotion know what they replaced: to undo it, or to do it again, takes no look at other
+// layers. Rows that were merged into its layer come from earlier ones, and changed nothing.
+char* changes_by_promotion(const registry::ProductionState* state, bool undo) {
+    const char* replaced = "m.replaced";
+    const char* promoted = "m.model_id";
+    return psprintf(
+        "SELECT %s, %s, m.partition_key FROM many_models.production_store AS m WHERE m.storage = "
+        "'" INT64_FORMAT "' AND m.layer = '" INT64_FORMAT "' AND m.promotion_id = '" INT64_FORMAT
+        "'",
+        undo ? promoted : replaced, undo ? replaced : promoted, state->storages[0],
+        state->layers[0], state->layers[0]);
+}
+
 char* rows_of(const registry::ProductionState* state) {
     if (state->n_layers > 0)
         return registry::production_rows(state, "m.key_hash, m.partition_key, m.model_id");
     return pstrdup(
         "SELECT NULL::pg_catalog.int8 AS key_hash, NULL::pg_catalog.jsonb AS "
         "partition_key, NULL::pg_catalog.int8 AS model_id WHERE false");
+}
+
+char* changes_by_group(const registry::ProductionState* now,
+                       const registry::ProductionState* then) {
+    return psprintf(
+        "SELECT n.model_id, t.model_id, coalesce(t.partition_key, n.partition_key) FROM (%s) AS n "
+        "FULL JOIN (%s) AS t ON t.key_hash = n.key_hash AND t.partition_key = n.partition_key "
+        "WHERE t.model_id IS DISTINCT FROM n.model_id",
+        rows_of(now), rows_of(then));
+}
+
+struct ChangeReceiver {
+    RowWriter* report;
+    int64 storage;
+    Promotion* promotion;
+};
+
+// b: a model is back; w: the group has none any more.
+void write_change(TupleTableSlot* slot, void* argument) {
+    auto* receiver = (ChangeReceiver*)argument;
+    const bool withdrawn = slot->tts_isnull[kAfter];
+    const Datum values[] = {
+        Int64GetDatum(receiver->storage),
+        Int64GetDatum(receiver->promotion->promotion_id),
+        slot->tts_values[kAfter],
+        slot->tts_values[kBefore],
+        CharGetDatum(withdrawn ? 'w' : 'b'),
+        CharGetDatum('n'),
+        slot->tts_values[kKey],
+        Datum(0),
+    };
+    bool nulls[lengthof(values)] = {};
+    nulls[2] = withdrawn;
+    nulls[3] = slot->tts_isnull[kBefore];
+    nulls[7] = true;
+    write_row(receiver->report, values, nulls);
+    (withdrawn ? receiver->promotion->withdrawn : receiver->promotion->promoted)++;
 }
 
 int64 count_of(const char* query) {
@@ -134,7 +210,7 @@ int64 production_after(int64 promotion_id) {
                  promotion_id));
 }
 
-// Groups whose model changes, into the report: b restored, w withdrawn.
+// Groups whose model changes, into the report.
 void write_changes(Promotion* promotion, const registry::ProductionState* now,
                    const registry::ProductionState* then) {
     registry::RegistryRights rights;
@@ -144,24 +220,13 @@ void write_changes(Promotion* promotion, const registry::ProductionState* now,
     const int64 storage =
         before + promotion->production > kOwnPartitionRows ? promotion->promotion_id : 0;
     registry::enter_registry(&rights);
-    (void)close_writer(open_writer(kReport, storage));  // makes the table
-    const char* target = storage == 0 ? psprintf("%s_shared", kReport)
-                                      : psprintf("%s_p" INT64_FORMAT, kReport, storage);
-    const int code = SPI_execute(
-        psprintf("INSERT INTO many_models.%s SELECT " INT64_FORMAT ", " INT64_FORMAT
-                 ", t.model_id, n.model_id, CASE WHEN t.model_id IS NULL THEN 'w' ELSE 'b' "
-                 "END::\"char\", 'n', coalesce(t.partition_key, n.partition_key), NULL FROM (%s) "
-                 "AS n FULL JOIN (%s) AS t ON t.key_hash = n.key_hash AND t.partition_key = "
-                 "n.partition_key WHERE t.model_id IS DISTINCT FROM n.model_id",
-                 target, storage, promotion->promotion_id, rows_of(now), rows_of(then)),
-        false, 0);
-    if (code != SPI_OK_INSERT) elog(ERROR, "could not write the report: %d", code);
-    const auto changed = (int64)SPI_processed;
-    promotion->withdrawn = count_of(
-        psprintf("SELECT pg_catalog.count(*) FROM many_models.%s WHERE promotion_id = " INT64_FORMAT
-                 " AND action = 'w'",
-                 target, promotion->promotion_id));
-    promotion->promoted = changed - promotion->withdrawn;
+    const bool undo = led_to(promotion->model_set, then, now);
+    const bool redo = !undo && led_to(promotion->model_set, now, then);
+    const char* query =
+        undo || redo ? changes_by_promotion(undo ? now : then, undo) : changes_by_group(now, then);
+    ChangeReceiver receiver = {open_writer(kReport, storage), storage, promotion};
+    (void)pg::run_read_query(query, undo || redo ? 1 : many_max_workers, write_change, &receiver);
+    const int64 changed = close_writer(receiver.report);
     promotion->kept = promotion->production - promotion->promoted;
     CommandCounterIncrement();
     promotion->storage = finish_partition(kReport, storage, changed);
@@ -178,9 +243,9 @@ void roll_back(Promotion* promotion, const void* arguments) {
     const registry::ProductionState* now = registry::find_production(a->model_set);
     promotion->restored = find_target(a, now);
     const registry::ProductionState* then = state_of(a->model_set, promotion->restored);
-    PopActiveSnapshot();
     promotion->promotion_id = next_promotion_id();
     write_changes(promotion, now, then);
+    PopActiveSnapshot();
     promotion->state = then;
     record_promotion(promotion);
 }
