@@ -176,7 +176,7 @@ FitStatus search(EtsWorkspace::Impl& w, const EtsProblem& problem, const EtsOpti
         flatten(problem, w.state);
         any = place_starts(w, problem.form, kStarts);
     }
-    if (!any) any = place_starts(w, problem.form, kStill);
+    if (!any) (void)place_starts(w, problem.form, kStill);
     for (const Round& round : kRounds) {
         w.n_points = std::min(w.n_points, round.points);
         for (std::size_t i = 0; i < w.n_points; ++i) {
