@@ -51,9 +51,19 @@ double cpu_ms() {
     return static_cast<double>(t.tv_sec) * 1e3 + static_cast<double>(t.tv_nsec) * 1e-6;
 }
 
-ForecastSpec spec_of(const Series& s, ForecastMethod method) {
+// A method with its defaults, and the other season of holt_winters.
+struct Contender {
+    ForecastMethod method;
+    bool multiplicative = false;
+    [[nodiscard]] std::string name() const {
+        return std::string(method_name(method)) + (multiplicative ? " multiplicative" : "");
+    }
+};
+
+ForecastSpec spec_of(const Series& s, const Contender& contender) {
     ForecastSpec spec;
-    spec.method.method = method;
+    spec.method.method = contender.method;
+    spec.method.multiplicative_season = contender.multiplicative;
     spec.grid.step.units = 1;
     spec.n_season_lengths = static_cast<int>(s.seasons.size());
     std::copy(s.seasons.begin(), s.seasons.end(), spec.season_lengths);
@@ -87,7 +97,7 @@ void judge(const Series& s, Judged& out) {
 }
 
 // False, with the reason in `label`: there is no forecast.
-bool run_one(const Series& s, ForecastMethod method, ForecastTrainer& trainer, Judged& out) {
+bool run_one(const Series& s, const Contender& contender, ForecastTrainer& trainer, Judged& out) {
     const double levels[] = {0.8, 0.95};
     const std::size_t h = s.test.size();
     std::vector<double> rows;
@@ -95,7 +105,7 @@ bool run_one(const Series& s, ForecastMethod method, ForecastTrainer& trainer, J
         rows.push_back(s.y[t]);
         rows.push_back(std::bit_cast<double>(static_cast<std::int64_t>(t)));
     }
-    const ForecastSpec spec = spec_of(s, method);
+    const ForecastSpec spec = spec_of(s, contender);
     GroupResult result;
     out.mean.assign(h, 0);
     out.lower.assign(2 * h, 0);
@@ -125,26 +135,28 @@ bool run_one(const Series& s, ForecastMethod method, ForecastTrainer& trainer, J
 
 // --- run ------------------------------------------------------------------------------------------
 
-constexpr ForecastMethod kMethods[] = {ForecastMethod::naive2,
-                                       ForecastMethod::naive,
-                                       ForecastMethod::seasonal_naive,
-                                       ForecastMethod::mean,
-                                       ForecastMethod::drift,
-                                       ForecastMethod::window_average,
-                                       ForecastMethod::ses,
-                                       ForecastMethod::holt,
-                                       ForecastMethod::damped_holt,
-                                       ForecastMethod::holt_winters,
-                                       ForecastMethod::ets,
-                                       ForecastMethod::theta,
-                                       ForecastMethod::optimised_theta,
-                                       ForecastMethod::dynamic_theta,
-                                       ForecastMethod::arima,
-                                       ForecastMethod::ces,
-                                       ForecastMethod::mstl,
-                                       ForecastMethod::autoregression,
-                                       ForecastMethod::auto_forecast,
-                                       ForecastMethod::ensemble};
+constexpr Contender kContenders[] = {{ForecastMethod::naive2},
+                                     {ForecastMethod::naive},
+                                     {ForecastMethod::seasonal_naive},
+                                     {ForecastMethod::mean},
+                                     {ForecastMethod::drift},
+                                     {ForecastMethod::window_average},
+                                     {ForecastMethod::seasonal_window_average},
+                                     {ForecastMethod::ses},
+                                     {ForecastMethod::holt},
+                                     {ForecastMethod::damped_holt},
+                                     {ForecastMethod::holt_winters},
+                                     {ForecastMethod::holt_winters, true},
+                                     {ForecastMethod::ets},
+                                     {ForecastMethod::theta},
+                                     {ForecastMethod::optimised_theta},
+                                     {ForecastMethod::dynamic_theta},
+                                     {ForecastMethod::arima},
+                                     {ForecastMethod::ces},
+                                     {ForecastMethod::mstl},
+                                     {ForecastMethod::autoregression},
+                                     {ForecastMethod::auto_forecast},
+                                     {ForecastMethod::ensemble}};
 
 constexpr char kHeader[] =
     "set,frequency,series_id,every,method,smape,mase,inside80,inside95,msis95,cpu_ms,label\n";
@@ -175,7 +187,7 @@ bool listed(const std::vector<std::string>& names, const std::string& name) {
 
 struct Job {
     const Series* series;
-    ForecastMethod method;
+    Contender contender;
 };
 
 void work(const std::vector<Job>& jobs, int part, const Arguments& a, int results, int forecasts) {
@@ -183,23 +195,24 @@ void work(const std::vector<Job>& jobs, int part, const Arguments& a, int result
     char line[512];
     for (std::size_t i = static_cast<std::size_t>(part); i < jobs.size();
          i += static_cast<std::size_t>(a.processes)) {
-        const auto& [series, method] = jobs[i];
+        const auto& [series, contender] = jobs[i];
+        const std::string name = contender.name();
         Judged judged;
-        if (!run_one(*series, method, trainer, judged)) {
-            std::fprintf(stderr, "%s %s: %s\n", series->id.c_str(), method_name(method),
+        if (!run_one(*series, contender, trainer, judged)) {
+            std::fprintf(stderr, "%s %s: %s\n", series->id.c_str(), name.c_str(),
                          judged.label.c_str());
             continue;
         }
         std::snprintf(line, sizeof line, "%s,%s,%s,%d,%s,%.17g,%.17g,%.6g,%.6g,%.17g,%.6g,",
                       series->set.c_str(), series->frequency.c_str(), series->id.c_str(), a.every,
-                      method_name(method), judged.smape, judged.mase, judged.inside80,
-                      judged.inside95, judged.msis, judged.cpu_ms);
+                      name.c_str(), judged.smape, judged.mase, judged.inside80, judged.inside95,
+                      judged.msis, judged.cpu_ms);
         append(results, line + judged.label + "\n");
         if (forecasts < 0) continue;
         std::string text;
         for (std::size_t h = 0; h < judged.mean.size(); ++h) {
             std::snprintf(line, sizeof line, "%s,%s,%s,%zu,%.17g,%.17g,%.17g,%.17g,%.17g\n",
-                          series->set.c_str(), series->id.c_str(), method_name(method), h + 1,
+                          series->set.c_str(), series->id.c_str(), name.c_str(), h + 1,
                           judged.mean[h], judged.lower[2 * h], judged.upper[2 * h],
                           judged.lower[2 * h + 1], judged.upper[2 * h + 1]);
             text += line;
@@ -230,10 +243,10 @@ int run(const Arguments& a) {
         }
     }
     std::vector<Job> jobs;
-    for (const ForecastMethod m : kMethods) {
-        if (!listed(a.methods, method_name(m))) continue;
+    for (const Contender& c : kContenders) {
+        if (!listed(a.methods, c.name())) continue;
         for (const Series& s : all) {
-            if (!done.contains(s.set + ',' + s.id + ',' + method_name(m))) jobs.push_back({&s, m});
+            if (!done.contains(s.set + ',' + s.id + ',' + c.name())) jobs.push_back({&s, c});
         }
     }
     std::fprintf(stderr, "%zu fits\n", jobs.size());
@@ -370,18 +383,19 @@ int table(const std::string& path) {
             return (smape / naive2->second.smape.value() + mase / naive2->second.mase.value()) / 2;
         };
         const auto known = published.find(place);
-        for (const ForecastMethod m : kMethods) {
-            const auto found = rows.find(method_name(m));
+        for (const Contender& c : kContenders) {
+            const std::string name = c.name();
+            const auto found = rows.find(name);
             if (found == rows.end()) continue;
             const Row& r = found->second;
             const double smape = r.smape.value(), mase = r.mase.value();
-            std::printf("| `%s` | %d | %.3f | %.3f | %.3f |", method_name(m), r.smape.n, smape,
-                        mase, owa(smape, mase));
+            std::printf("| `%s` | %d | %.3f | %.3f | %.3f |", name.c_str(), r.smape.n, smape, mase,
+                        owa(smape, mase));
             print_percent(" %.1f |", r.inside80.value());
             print_percent(" %.1f |", r.inside95.value());
             std::printf(" %.2f | %.3g |", r.msis.value(), r.cpu_ms.value());
             const auto theirs = known == published.end() ? decltype(known->second.begin()){}
-                                                         : known->second.find(method_name(m));
+                                                         : known->second.find(name);
             if (known == published.end() || theirs == known->second.end()) {
                 std::printf(" | | | |\n");
                 continue;

@@ -298,16 +298,22 @@ ForecastStatus finish(ForecastStatus status, CesFit& out) {
     return status;
 }
 
-void set_criteria(double squares, int n_free, int exponent, CesFit& out) {
-    const double n = out.n, k = n_free + 1;
+// Of the heuristic start, which is derived from the series: the level, and a season but for its mean.
+int n_start_states(CesForm form, int season_length, const CesOptions& options) noexcept {
+    if (options.start == CesOptions::Start::backcast) return 0;
+    return ces_has_season(form) ? season_length : 1;
+}
+
+void set_criteria(double squares, int n_free, int n_states, int exponent, CesFit& out) {
+    const double n = out.n, k = n_free + n_states + 1;
     FitSummary& s = out.summary;
-    s.n_parameters = n_free + 1;
+    s.n_parameters = n_free + n_states + 1;
     s.sigma2 = std::ldexp(squares / (n - n_free), 2 * exponent);
     const double log_variance = std::log(squares / n) + 2 * exponent * std::numbers::ln2;
     s.log_likelihood = -0.5 * n * (std::log(2 * std::numbers::pi) + log_variance + 1);
     s.aic = -2 * s.log_likelihood + 2 * k;
     s.bic = -2 * s.log_likelihood + k * std::log(n);
-    s.aicc = s.aic + 2 * k * (k + 1) / (n - k - 1);
+    s.aicc = n - k - 1 > 0 ? s.aic + 2 * k * (k + 1) / (n - k - 1) : kInfinity;
 }
 
 // The form of a series that is scaled already.
@@ -347,7 +353,7 @@ ForecastStatus fit_scaled(const SeriesView& series, int exponent, CesForm form,
         filter_ces(form, out.parameters, w.scaled, out.last, {}, {}) != ForecastStatus::ok) {
         return finish(ForecastStatus::overflow, out);
     }
-    set_criteria(squares, k, exponent, out);
+    set_criteria(squares, k, n_start_states(form, m, options), exponent, out);
     scale_back(exponent, out.initial);
     scale_back(exponent, out.last);
     return finish(ForecastStatus::ok, out);

@@ -69,6 +69,9 @@ struct EtsForm {
     [[nodiscard]] static bool parse(std::string_view name, EtsForm& out) noexcept;
 };
 
+// A state for each observation of a season is estimated: memory goes with the square.
+constexpr int kLongestEtsSeason = 400;
+
 // NaN: not given.
 struct EtsParameters {
     double alpha = FitSummary::kNone;
@@ -149,7 +152,8 @@ class EtsWorkspace {
                                      const EtsOptions& options, const StopSignal& stop,
                                      EtsWorkspace& workspace, EtsFit& out);
 
-// The stable form of the least AICc, in the order of the list of forms on a tie.
+// The stable form of the least AICc, in the order of the list of forms on a tie. Of seasons longer than
+// 12: without undamped trends, and where the season is strong (unit_roots.h) with a season.
 [[nodiscard]] ForecastStatus choose_ets(const SeriesView& series, const EtsOptions& options,
                                         const StopSignal& stop, EtsWorkspace& workspace,
                                         EtsFit& out);

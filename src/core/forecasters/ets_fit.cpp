@@ -11,6 +11,7 @@
 #include "core/forecasters/ets_optimiser.h"
 #include "core/forecasters/ets_region.h"
 #include "core/forecasters/ets_start.h"
+#include "core/forecasters/unit_roots.h"
 
 namespace many::core {
 
@@ -32,7 +33,6 @@ EtsWorkspace::~EtsWorkspace() {
 namespace {
 
 constexpr double kInfinity = std::numeric_limits<double>::infinity();
-constexpr int kLongestSeason = 400;  // a state for each is estimated: memory goes with the square
 
 // alpha, share of beta in its range, share of gamma in its range, phi. Likelihoods of these models
 // have several maxima, typically one with smooth and one with erratic levels: all starts are improved
@@ -46,6 +46,9 @@ constexpr StartingPoint kStarts[] = {
     {0.95, 0.5, 0.5, 0.88},   {0.02, 0.9, 0.05, 0.97},  {0.1, 0.95, 0.1, 0.95},
     {0.95, 0.95, 0.05, 0.88}, {0.01, 0.5, 0.01, 0.975},
 };
+// Where none of these has a likelihood (values over several orders of magnitude, relative errors of
+// 30): hardly anything moves.
+constexpr StartingPoint kStill[] = {{0.01, 0, 0, 0.978}};
 // Of the near search. Those around them are as good (docs/forecasting.md).
 constexpr StartingPoint kNearPlain[] = {{0.7, 0.05, 0, 1}};
 constexpr StartingPoint kNearDamped[] = {{0.6, 0.02, 0, 0.97}};
@@ -173,6 +176,7 @@ FitStatus search(EtsWorkspace::Impl& w, const EtsProblem& problem, const EtsOpti
         flatten(problem, w.state);
         any = place_starts(w, problem.form, kStarts);
     }
+    if (!any) (void)place_starts(w, problem.form, kStill);
     for (const Round& round : kRounds) {
         w.n_points = std::min(w.n_points, round.points);
         for (std::size_t i = 0; i < w.n_points; ++i) {
@@ -211,7 +215,8 @@ ForecastStatus fit_scaled(const SeriesView& series, int exponent, const EtsForm&
     out.form = form;
     out.n = series.size();
     out.season_length = form.has_season() ? series.season_length : 1;
-    if (form.has_season() && (series.season_length < 2 || series.season_length > kLongestSeason)) {
+    if (form.has_season() &&
+        (series.season_length < 2 || series.season_length > kLongestEtsSeason)) {
         return finish(ForecastStatus::not_admissible, out);
     }
     const EtsProblem problem{form, out.season_length, w.scaled};
@@ -248,7 +253,25 @@ ForecastStatus fit_scaled(const SeriesView& series, int exponent, const EtsForm&
     return finish(best.converged ? ForecastStatus::ok : ForecastStatus::not_converged, out);
 }
 
-bool considered(const EtsForm& form, int season_length, const EtsOptions& options) noexcept {
+// Forms with seasons longer than this, as those of hours, are chosen by more than the likelihood of one
+// step: forecasts reach as far as the season, and a slope that was found within it goes on for days.
+constexpr int kShortSeason = 12;
+
+struct LongSeason {
+    bool is_long = false;   // no trend without damping
+    bool is_clear = false;  // no form without the season
+
+    LongSeason(const SeriesView& series, const EtsOptions& options) {
+        const int m = series.season_length;
+        is_long = m > kShortSeason && m <= options.max_season_length;
+        is_clear = is_long && count_seasonal_differences(series) > 0;
+    }
+};
+
+bool considered(const EtsForm& form, int season_length, const LongSeason& season,
+                const EtsOptions& options) noexcept {
+    if (season.is_clear && !form.has_season()) return false;
+    if (season.is_long && options.damped && form.has_trend() && !form.damped()) return false;
     if (!form.stable()) return false;
     if (options.additive_only && form.needs_positive()) return false;
     if (!options.trend && form.has_trend()) return false;
@@ -293,14 +316,15 @@ ForecastStatus choose_ets(const SeriesView& series, const EtsOptions& options,
     static constexpr EtsTrend kTrends[] = {EtsTrend::none, EtsTrend::additive_damped,
                                            EtsTrend::additive, EtsTrend::multiplicative_damped,
                                            EtsTrend::multiplicative};
+    const LongSeason season(series, options);
     bool found = false;
-    ForecastStatus first = ForecastStatus::ok;
+    ForecastStatus first = ForecastStatus::too_short;
     for (const EtsError e : {EtsError::additive, EtsError::multiplicative}) {
         for (const EtsTrend t : kTrends) {
             for (const EtsSeason s :
                  {EtsSeason::none, EtsSeason::additive, EtsSeason::multiplicative}) {
                 const EtsForm form{e, t, s};
-                if (!considered(form, series.season_length, options)) continue;
+                if (!considered(form, series.season_length, season, options)) continue;
                 const ForecastStatus status =
                     fit_scaled(series, exponent, form, options, stop, w, w.candidate);
                 if (status == ForecastStatus::stopped) return finish(status, out);

@@ -3,10 +3,11 @@
 #include <algorithm>
 #include <cmath>
 
+#include "core/forecasters/ces_kernel.h"
+
 namespace many::core {
 namespace {
 
-constexpr int kLongestEtsSeason = 400;  // and of ces
 constexpr std::size_t kMostSeasons = 16, kMostLevels = 1'000'000;
 
 bool finite(double v) noexcept {
@@ -169,7 +170,7 @@ bool sound(const CesFit& f) noexcept {
     const CesParameters& p = f.parameters;
     if (f.form > CesForm::full || f.n < 1 ||
         (f.form == CesForm::none ? f.season_length != 1
-                                 : !within(f.season_length, 2, kLongestEtsSeason))) {
+                                 : !within(f.season_length, 2, kLongestCesSeason))) {
         return false;
     }
     return finite(p.a0) && finite(p.a1) && (f.form < CesForm::partial || finite(p.b0)) &&

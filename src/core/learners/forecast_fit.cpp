@@ -39,19 +39,44 @@ MethodSpec without_season(MethodSpec spec) {
     return spec;
 }
 
+// Whether a season is part of what was asked for, and not left to the method to find.
+bool names_a_season(const MethodSpec& spec) noexcept {
+    switch (spec.method) {
+        case ForecastMethod::seasonal_naive:
+        case ForecastMethod::seasonal_window_average:
+        case ForecastMethod::mstl:
+            return true;
+        default:
+            return needs_season(spec);
+    }
+}
+
 // Whether a series that is too short for the method may do without the season.
 bool has_season_to_lose(const MethodSpec& spec, bool seasons) noexcept {
+    if (names_a_season(spec)) return true;
     if (!seasons || !spec.seasonal) return false;
-    if (spec.has_form && spec.method == ForecastMethod::ets) {
-        return spec.form.season != EtsSeason::none;
-    }
-    if (spec.has_order && spec.method == ForecastMethod::arima) {
-        return spec.order.P + spec.order.D + spec.order.Q > 0;
+    if ((spec.has_form && spec.method == ForecastMethod::ets) ||
+        (spec.has_order && spec.method == ForecastMethod::arima)) {
+        return false;
     }
     return method_is_seasonal(spec.method);
 }
 
 }  // namespace
+
+bool needs_season(const MethodSpec& spec) noexcept {
+    switch (spec.method) {
+        case ForecastMethod::holt_winters:
+            return true;
+        case ForecastMethod::ets:
+            return spec.has_form && spec.form.season != EtsSeason::none;
+        case ForecastMethod::arima:
+            return spec.has_order && spec.seasonal &&
+                   spec.order.P + spec.order.D + spec.order.Q > 0;
+        default:
+            return false;
+    }
+}
 
 double combine(Combination how, std::span<double> values, std::span<const double> weights) {
     const std::size_t k = values.size();
@@ -137,6 +162,16 @@ std::span<const double> ForecastTrainer::Impl::future_of(int from, int count, in
     return future;
 }
 
+// A season that is named is seen twice or is none, but for the averages of its own values. Among several
+// candidates seasonal_naive, seasonal_window_average and mstl stay what they are without a season.
+bool ForecastTrainer::Impl::lacks_season(const MethodSpec& method, Part part) const noexcept {
+    if (!(combined() ? needs_season(method) : names_a_season(method))) return false;
+    if (seasons.empty()) return true;
+    const bool two_seasons = method.method == ForecastMethod::mstl ||
+                             (needs_season(method) && method.method != ForecastMethod::arima);
+    return two_seasons && part.size() / 2 < seasons[0];
+}
+
 const ForecastTrainer::Impl::Member& ForecastTrainer::Impl::fit_member(int candidate, int rung,
                                                                        Part part) {
     const auto [place, is_new] =
@@ -145,6 +180,10 @@ const ForecastTrainer::Impl::Member& ForecastTrainer::Impl::fit_member(int candi
     if (!is_new && member.status != ForecastStatus::stopped) return member;
     MethodSpec method = rung == kNaive ? MethodSpec{} : candidates[at(candidate)];
     if (rung == kNaive) method.method = ForecastMethod::naive;
+    if (rung == kAsAsked && lacks_season(method, part)) {
+        member.status = ForecastStatus::too_short;
+        return member;
+    }
     if (rung == kWithoutSeason) {
         if (!has_season_to_lose(method, !seasons.empty())) {
             member.status =
@@ -281,10 +320,7 @@ ForecastStatus ForecastTrainer::Impl::fit_rung(int rung, Part part, ForecastMode
     out.weights.clear();
     out.combination = Combination::single;
     out.rung = static_cast<std::uint8_t>(rung);
-    const bool combined = candidates.size() > 1 ||
-                          spec->method.method == ForecastMethod::auto_forecast ||
-                          spec->method.method == ForecastMethod::ensemble;
-    if (combined && rung != kNaive) return fit_combined(rung, part, out);
+    if (combined() && rung != kNaive) return fit_combined(rung, part, out);
     const Member& member = fit_member(0, rung, part);
     if (member.status == ForecastStatus::ok) out.members.push_back(member.fit);
     return member.status;
@@ -293,8 +329,6 @@ ForecastStatus ForecastTrainer::Impl::fit_rung(int rung, Part part, ForecastMode
 // Down the ladder: a single method only when the series is too short for it, since what else ails it
 // is for the user to know; several candidates when none of them has a fit.
 ForecastStatus ForecastTrainer::Impl::fit_part(Part part, ForecastModel& out) {
-    const bool combined = spec->method.method == ForecastMethod::auto_forecast ||
-                          spec->method.method == ForecastMethod::ensemble;
     ForecastStatus first = ForecastStatus::ok;
     for (int rung = kAsAsked; rung < (spec->step_down ? kRungs : 1); ++rung) {
         const ForecastStatus status = fit_rung(rung, part, out);
@@ -321,7 +355,7 @@ ForecastStatus ForecastTrainer::Impl::fit_part(Part part, ForecastModel& out) {
             return status;
         }
         if (rung == kAsAsked) first = status;
-        if (!combined && status != ForecastStatus::too_short) return status;
+        if (!combined() && status != ForecastStatus::too_short) return status;
     }
     return first;
 }

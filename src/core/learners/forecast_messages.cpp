@@ -140,6 +140,12 @@ void ForecastTrainer::Impl::explain_fit(ForecastStatus status, GroupResult& resu
             break;
         case ForecastStatus::too_short:
             result.status = FitStatus::too_few_rows;
+            if (seasons.empty() && needs_season(spec->method)) {
+                result.status = FitStatus::no_forecast;
+                result.message = name + " needs a season, and the series has none";
+                result.hint = "Set option season_length, or step_down to true.";
+                break;
+            }
             result.message = name + " needs more than the " + n + " of the series";
             result.hint = spec->step_down
                               ? "Set option min_rows to skip short series."
@@ -165,6 +171,14 @@ void ForecastTrainer::Impl::explain_fit(ForecastStatus status, GroupResult& resu
             result.message = "target {target} has the same value in all " + n;
             break;
         case ForecastStatus::not_admissible:
+            if (needs_season(spec->method) && spec->method.method != ForecastMethod::arima &&
+                season_length() > kLongestEtsSeason) {
+                result.message = name + " takes seasons of at most " +
+                                 std::to_string(kLongestEtsSeason) + " observations, not of " +
+                                 std::to_string(season_length());
+                result.hint = "Set option season_length to a shorter one, or use mstl.";
+                break;
+            }
             result.message = name + " has no forecast with the parameters given";
             result.hint = "Leave out parameters that are to be estimated, or set others.";
             break;

@@ -84,6 +84,12 @@ struct ForecastTrainer::Impl {
     [[nodiscard]] SeriesData data_of(Part part, bool with_seasons);
     // Columns first .. of `regressors` for count observations from `from`, column-major.
     [[nodiscard]] std::span<const double> future_of(int from, int count, int columns);
+    [[nodiscard]] bool combined() const noexcept {
+        return spec->method.method == ForecastMethod::auto_forecast ||
+               spec->method.method == ForecastMethod::ensemble;
+    }
+    // Whether the part has no season for a method that is to have one: too short as it was asked for.
+    [[nodiscard]] bool lacks_season(const MethodSpec& method, Part part) const noexcept;
     const Member& fit_member(int candidate, int rung, Part part);
     // Chooses and fits; `stopped`, or the reason why no rung has a fit.
     [[nodiscard]] ForecastStatus fit_part(Part part, ForecastModel& out);
@@ -119,6 +125,10 @@ struct ForecastTrainer::Impl {
                         std::int64_t at, GroupResult& result) const;
     void explain_fit(ForecastStatus status, GroupResult& result) const;
 };
+
+// Whether the method has no fit without a season: holt_winters; ets and arima with a seasonal form or
+// order given.
+[[nodiscard]] bool needs_season(const MethodSpec& spec) noexcept;
 
 // The values' combination: what an ensemble's forecast is made of its members'.
 [[nodiscard]] double combine(Combination how, std::span<double> values,

@@ -163,7 +163,7 @@ TEST(Accuracy, methods_are_as_accurate_as_they_were) {
         {optimised_theta, 11.917, 1.2399},
         {dynamic_theta, 11.619, 1.2247},
         {arima, 12.304, 1.3121},
-        {ces, 12.292, 1.3100},
+        {ces, 12.109, 1.3008},
         {mstl, 12.507, 1.3053},
         {autoregression, 15.394, 1.7368},
         {auto_forecast, 12.340, 1.2734},
@@ -179,6 +179,34 @@ TEST(Accuracy, methods_are_as_accurate_as_they_were) {
     }
 }
 
+// M4's hours, every third of the series that are there. M4 has 17.31 and 1.824 for ETS, on all of them.
+TEST(Accuracy, ets_of_hours_is_that_of_m4_or_better) {
+    MANY_NEED_SHARED_DATA();
+    const auto csv = test::read_csv(test::shared_dir() + "/ts/m4_hourly.csv.gz");
+    std::map<std::string, Series> hours;
+    for (const auto& row : csv.rows) {  // series_id, t, y, is_test
+        Series& s = hours[row[0]];
+        s.season_length = 24;
+        (row[3] == "1" ? s.held_back : s.y).push_back(test::number(row[2]));
+    }
+    ASSERT_EQ(hours.size(), 207U);
+    const int every = sample_or(3);
+    int place = 0;
+    Accuracy all;
+    EtsWorkspace workspace;
+    for (const auto& [id, s] : hours) {
+        if (place++ % every != 0) continue;
+        EtsFit fit;
+        EXPECT_EQ(choose_ets({s.y, 24}, {}, {}, workspace, fit), ForecastStatus::ok) << id;
+        std::vector<double> mean(s.held_back.size()), variance(mean.size());
+        EXPECT_EQ(forecast_ets(fit, {mean, variance}), ForecastStatus::ok) << id;
+        all.add(s, mean);
+    }
+    if (every > 3) return;
+    EXPECT_LT(all.smape, 17.31 * 1.01);
+    EXPECT_LT(all.mase, 1.824 * 1.01);
+}
+
 TEST(Accuracy, ces_is_what_the_documentation_says) {
     MANY_NEED_SHARED_DATA();
     CesWorkspace workspace;
@@ -192,10 +220,17 @@ TEST(Accuracy, ces_is_what_the_documentation_says) {
     };
     const auto here = accuracy_of(forecast, every);
     if (every != 1) return;
-    EXPECT_LT(here.at("all").smape, 13.37);
-    EXPECT_LT(here.at("all").mase, 1.547);
-    EXPECT_LT(here.at("monthly").smape, 14.53);
-    EXPECT_LT(here.at("quarterly").smape, 9.63);
+    EXPECT_LT(here.at("all").smape, 13.08);
+    EXPECT_LT(here.at("all").mase, 1.537);
+    // auto.ces() of R's smooth 4.3.1 on the same series, and 1 %.
+    const std::map<std::string, std::pair<double, double>> r = {{"yearly", {17.38, 3.332}},
+                                                                {"quarterly", {9.38, 1.162}},
+                                                                {"monthly", {14.63, 0.863}},
+                                                                {"other", {5.14, 2.445}}};
+    for (const auto& [period, theirs] : r) {
+        EXPECT_LT(here.at(period).smape, theirs.first * 1.01) << period;
+        EXPECT_LT(here.at(period).mase, theirs.second * 1.01) << period;
+    }
     // It chooses the season: better than R's methods that have none.
     for (const char* method : {"ses", "holt", "damped", "snaive"}) {
         EXPECT_LT(here.at("all").smape, accuracy_of_r(method).at("all").smape) << method;

@@ -5,6 +5,7 @@
 #include <cmath>
 #include <complex>
 #include <limits>
+#include <random>
 
 namespace many::core {
 namespace {
@@ -194,8 +195,8 @@ TEST(Ces, fits_are_least_squares) {
             return d.squares();
         };
         const double least = squares(fit.parameters);
-        const int k = fit.summary.n_parameters - 1;
-        EXPECT_EQ(k, form == CesForm::full ? 4 : form == CesForm::partial ? 3 : 2);
+        const int k = form == CesForm::full ? 4 : form == CesForm::partial ? 3 : 2;
+        EXPECT_EQ(fit.summary.n_parameters, k + 1 + (form == CesForm::none ? 1 : m));
         EXPECT_NEAR(fit.summary.sigma2 * (fit.n - k), least, 1e-8 * least);
         for (int i = 0; i < k; ++i) {
             for (const double step : {-2e-3, 2e-3}) {
@@ -220,7 +221,8 @@ TEST(Ces, given_parameters_stay) {
         const bool has_b0 = form == CesForm::partial || form == CesForm::full;
         EXPECT_EQ(std::isnan(fit.parameters.b0), !has_b0);
         EXPECT_EQ(std::isnan(fit.parameters.b1), form != CesForm::full);
-        EXPECT_EQ(fit.summary.n_parameters, form == CesForm::full ? 3 : 2);
+        const int of_start = form == CesForm::none ? 1 : 4;
+        EXPECT_EQ(fit.summary.n_parameters, (form == CesForm::full ? 3 : 2) + of_start);
     }
     options.parameters.a0 = 0.5;  // within the circle of the forms that never forget
     options.parameters.a1 = 1;
@@ -331,6 +333,32 @@ TEST(Ces, choice_finds_the_structure) {
     }
     EXPECT_EQ(fit.summary.aicc, least);
     ASSERT_EQ(choose_ces({seasonal, 1}, {}, {}, workspace, fit), ForecastStatus::ok);
+    EXPECT_EQ(fit.form, CesForm::none);
+}
+
+// The start takes a season out of any series: what it took counts.
+TEST(Ces, choice_finds_no_season_in_noise) {
+    CesWorkspace workspace;
+    std::mt19937_64 random(5);
+    std::normal_distribution<double> gauss(100, 10);
+    int with_season = 0;
+    for (int i = 0; i < 30; ++i) {
+        Doubles y;
+        for (int t = 0; t < 40; ++t) y.push_back(gauss(random));
+        CesFit fit;
+        ASSERT_EQ(choose_ces({y, 12}, {}, {}, workspace, fit), ForecastStatus::ok);
+        with_season += fit.form != CesForm::none ? 1 : 0;
+    }
+    EXPECT_LE(with_season, 3);
+}
+
+TEST(Ces, criteria_are_infinite_where_parameters_are_too_many) {
+    const Doubles y = waves(8, 4);
+    EXPECT_TRUE(std::isinf(fit_of(y, 4, CesForm::partial).summary.aicc));
+    EXPECT_FALSE(std::isinf(fit_of(y, 4, CesForm::none).summary.aicc));
+    CesWorkspace workspace;
+    CesFit fit;
+    ASSERT_EQ(choose_ces({y, 4}, {}, {}, workspace, fit), ForecastStatus::ok);
     EXPECT_EQ(fit.form, CesForm::none);
 }
 

@@ -338,6 +338,51 @@ TEST(Ets, choice_finds_the_structure) {
     EXPECT_FALSE(fit.form.has_season());  // too long a season
 }
 
+TEST(Ets, long_seasons_are_kept_and_their_trend_is_damped) {
+    EtsWorkspace workspace;
+    EtsFit fit;
+    const Doubles y = made_series(240, 24, 3);
+    ASSERT_EQ(choose_ets({y, 24}, {}, {}, workspace, fit), ForecastStatus::ok);
+    EXPECT_TRUE(fit.form.has_season());
+    EXPECT_TRUE(!fit.form.has_trend() || fit.form.damped());
+    // The line is there for the taking, and a series of months takes it.
+    EtsFit undamped;
+    ASSERT_EQ(fit_ets({y, 24}, form_of("AAA"), {}, {}, workspace, undamped), ForecastStatus::ok);
+    EXPECT_LT(undamped.summary.aicc, fit.summary.aicc);
+    EtsOptions options;
+    options.damped = false;
+    ASSERT_EQ(choose_ets({y, 24}, options, {}, workspace, fit), ForecastStatus::ok);
+    EXPECT_EQ(fit.form.trend, EtsTrend::additive);
+    // Without a season to see, forms without one are in.
+    ASSERT_EQ(choose_ets({Doubles(60, 7.0), 24}, {}, {}, workspace, fit), ForecastStatus::ok);
+    EXPECT_FALSE(fit.form.has_season());
+    ASSERT_EQ(choose_ets({made_series(20, 24, 3), 24}, {}, {}, workspace, fit), ForecastStatus::ok);
+    EXPECT_FALSE(fit.form.has_season());
+}
+
+// Hours from 10 to some thousands, some of them a hundred times what the season says: relative errors that
+// throw an undamped trend below zero from all starting values but the stillest.
+TEST(Ets, multiplicative_forms_of_erratic_series) {
+    std::mt19937_64 random(8);
+    std::normal_distribution<double> gauss(0, 1);
+    EtsWorkspace workspace;
+    for (int i = 0; i < 10; ++i) {
+        Doubles y;
+        for (int t = 0; t < 240; ++t) {
+            const double season = std::exp(4 + 1.5 * std::sin(2 * 3.141592653589793 * t / 24));
+            y.push_back(std::round(10 + season * std::exp(2 * gauss(random))));
+        }
+        for (const char* form : {"MAM", "MAdM", "MNM"}) {
+            for (const EtsOptions& options : {EtsOptions{}, holt_options()}) {
+                EtsFit fit;
+                EXPECT_EQ(fit_ets({y, 24}, form_of(form), options, {}, workspace, fit),
+                          ForecastStatus::ok)
+                    << form << i;
+            }
+        }
+    }
+}
+
 TEST(Ets, scale_does_not_matter) {
     const Doubles y = made_series(48, 4, 17);
     EtsWorkspace workspace;
