@@ -352,7 +352,7 @@ $run = start('failing', $calls{statistics} =~ s/'t'/'failing'/r);
 until_run($run, 'b.buckets_done >= 2');
 sql("SELECT many_models.pause_run($run)");
 finish($run, 'paused', 'paused');
-sql('CREATE OR REPLACE VIEW failing AS SELECT g, x1 / (g - 5) AS x1, ' . join(', ', map { "x$_" } 2 .. 8) . ', c, y FROM t');
+sql('CREATE OR REPLACE VIEW failing AS SELECT g, x1 / (g - 5) AS x1, ' . join(', ', map { "x$_" } 2 .. 8) . ', c, n, y FROM t');
 for my $try (2, 3)
 {
 	my $done = sql("SELECT buckets_done FROM many_models.background_runs WHERE run_id = $run");
