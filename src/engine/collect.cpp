@@ -6,6 +6,7 @@
 #include "engine/fingerprint.h"
 #include "engine/progress.h"
 #include "engine/results.h"
+#include "pg/settings.h"
 #include "registry/key_text.h"
 
 extern "C" {
@@ -394,8 +395,7 @@ void publish_result_partitions(int64 storage) {
     constexpr const char* kStatisticsTarget = "10";
     const int guc_level = NewGUCNestLevel();
     CommandCounterIncrement();
-    (void)set_config_option("default_statistics_target", kStatisticsTarget, PGC_USERSET,
-                            PGC_S_SESSION, GUC_ACTION_SAVE, true, 0, false);
+    pg::set_local("default_statistics_target", kStatisticsTarget);
     for (const char* parent : kParents) publish_partition(parent, storage);
     AtEOXact_GUC(true, guc_level);
 }
@@ -434,10 +434,7 @@ Collector* open_collector(RunSegment* segment, const TrainPlan* plan, ResultStor
     c->buffer_bytes = 64 * 1024;
     c->buffer = (char*)palloc(c->buffer_bytes);
     key_codec_init(&c->codec, plan->spec);
-    c->columns = (registry::KeyColumn*)palloc0(sizeof(registry::KeyColumn) * (Size)(n_keys + 1));
-    for (int i = 0; i < n_keys; i++)
-        registry::key_column_init(&c->columns[i], plan->arguments.partition_by[i],
-                                  plan->key_types[i], plan->spec->keys()[i].collation);
+    c->columns = key_columns(plan);
     c->model_id_sequence = registry_oid("model_id_seq");
     c->row_context = AllocSetContextCreate(CurrentMemoryContext, "many_models collect", kBatchBytes,
                                            ALLOCSET_DEFAULT_INITSIZE, ALLOCSET_DEFAULT_MAXSIZE);

@@ -20,6 +20,7 @@
 #include "engine/progress.h"
 #include "engine/run_resources.h"
 #include "engine/sink_batch.h"
+#include "pg/series_time.h"
 #include "pg/settings.h"
 
 extern "C" {
@@ -125,19 +126,6 @@ void publish_times(Sink* sink) {
     SpinLockRelease(&segment->times_lock);
 }
 
-int64 time_of(const RunSpec* spec, Datum value) {
-    switch (spec->time_type) {
-        case INT2OID:
-            return DatumGetInt16(value);
-        case INT4OID:
-            return DatumGetInt32(value);
-        case DATEOID:
-            return DatumGetDateADT(value);
-        default:
-            return DatumGetInt64(value);
-    }
-}
-
 enum class RowState : uint8 { usable, has_null, bad };
 
 // Reads time, target and features into `row`; in the rows exchange NULLs stay in the row.
@@ -150,7 +138,7 @@ RowState read_row(Sink* sink, const NullableDatum* values, double* row, int* bad
     bool time_is_null = false;
     if (spec->has_time) {
         time_is_null = values->isnull;
-        const int64 time = time_is_null ? kNoTime : time_of(spec, values->value);
+        const int64 time = time_is_null ? kNoTime : pg::time_number(spec->time_type, values->value);
         memcpy(&row[p + 1], &time, sizeof time);
         values++;
     }

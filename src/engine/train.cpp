@@ -147,13 +147,8 @@ void create_segment(Run* run, const char* model_set, int64 run_id, int workers) 
 namespace {
 
 void set_parallelism(int workers) {
-    char value[16];
-    pg_snprintf(value, sizeof value, "%d", workers - 1);
-    (void)set_config_option("max_parallel_workers_per_gather", value, PGC_USERSET, PGC_S_SESSION,
-                            GUC_ACTION_SAVE, true, 0, false);
-    // The session is one of the processes.
-    (void)set_config_option("parallel_leader_participation", "on", PGC_USERSET, PGC_S_SESSION,
-                            GUC_ACTION_SAVE, true, 0, false);
+    pg::set_local("max_parallel_workers_per_gather", psprintf("%d", workers - 1));
+    pg::set_local("parallel_leader_participation", "on");  // the session is one of the processes
 }
 
 }  // namespace

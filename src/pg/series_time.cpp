@@ -79,17 +79,4 @@ bool time_fits(Oid type, int64 time) {
     }
 }
 
-int64 time_number(Oid type, Datum value) {
-    switch (type) {
-        case INT2OID:
-            return DatumGetInt16(value);
-        case INT4OID:
-            return DatumGetInt32(value);
-        case DATEOID:
-            return DatumGetDateADT(value);
-        default:
-            return DatumGetInt64(value);
-    }
-}
-
 }  // namespace many::pg

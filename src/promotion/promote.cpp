@@ -3,6 +3,7 @@
 //   set locked against other promotions -> facts, as the caller -> rule parsed -> comparisons that are
 //   not with today's production made by a rescan -> one pass over candidates and production: decided
 //   and written as it goes -> the new list of layers in force
+#include "pg/arguments.h"
 #include "promotion/candidates.h"
 #include "promotion/repository.h"
 #include "promotion/rule.h"
@@ -23,15 +24,13 @@ struct PromoteArguments {
 
 void read_arguments(FunctionCallInfo fcinfo, PromoteArguments* a) {
     memset(a, 0, sizeof *a);
-    if (PG_ARGISNULL(0))
-        ereport(ERROR, (errcode(ERRCODE_NULL_VALUE_NOT_ALLOWED), errmsg("model_set is NULL")));
-    a->model_set = text_to_cstring(PG_GETARG_TEXT_PP(0));
+    a->model_set = pg::required_text_argument(fcinfo, 0, "model_set");
     a->version = PG_ARGISNULL(1) ? 0 : PG_GETARG_INT32(1);
     if (!PG_ARGISNULL(1) && a->version < 1)
         ereport(ERROR, (errcode(ERRCODE_INVALID_PARAMETER_VALUE),
                         errmsg("version must be at least 1, not %d", a->version),
                         errhint("NULL promotes the latest version.")));
-    a->rule = PG_ARGISNULL(2) ? nullptr : text_to_cstring(PG_GETARG_TEXT_PP(2));
+    a->rule = pg::text_argument(fcinfo, 2);
     a->dry_run = !PG_ARGISNULL(3) && PG_GETARG_BOOL(3);
 }
 

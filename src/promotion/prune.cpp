@@ -1,5 +1,6 @@
 // prune_promotions: the models of states that nobody will go back to. What is in force, and the last
 // states before it, stay; of older promotions only their row stays, as history.
+#include "pg/arguments.h"
 #include "promotion/repository.h"
 
 extern "C" {
@@ -130,9 +131,7 @@ PG_FUNCTION_INFO_V1(many_prune_promotions);
 // prune_promotions(model_set, keep) -> models deleted
 Datum many_prune_promotions(PG_FUNCTION_ARGS) {
     many::promotion::require_writable("prune_promotions()");
-    if (PG_ARGISNULL(0))
-        ereport(ERROR, (errcode(ERRCODE_NULL_VALUE_NOT_ALLOWED), errmsg("model_set is NULL")));
-    char* model_set = text_to_cstring(PG_GETARG_TEXT_PP(0));
+    char* model_set = many::pg::required_text_argument(fcinfo, 0, "model_set");
     const int keep = PG_ARGISNULL(1) ? 10 : PG_GETARG_INT32(1);
     if (keep < 1)
         ereport(ERROR, (errcode(ERRCODE_INVALID_PARAMETER_VALUE),

@@ -1,5 +1,6 @@
 #include "promotion/repository.h"
 
+#include "pg/settings.h"
 #include "registry/access.h"
 #include "registry/notify.h"
 
@@ -82,9 +83,7 @@ int plan_for_layers() {
                                        {"jit", "off"},
                                        {"parallel_tuple_cost", "0"},
                                        {"parallel_leader_participation", "off"}};
-    for (const auto& setting : settings)
-        (void)set_config_option(setting[0], setting[1], PGC_USERSET, PGC_S_SESSION, GUC_ACTION_SAVE,
-                                true, 0, false);
+    for (const auto& setting : settings) pg::set_local(setting[0], setting[1]);
     return level;
 }
 
@@ -141,8 +140,7 @@ int64 finish_partition(const char* parent, int64 storage, int64 rows) {
                  parent, name, storage));
     execute(psprintf("ALTER TABLE many_models.%s ENABLE ROW LEVEL SECURITY", name));
     // A small sample shows what joins need to know: keys are distinct, runs and layers are not.
-    (void)set_config_option("default_statistics_target", "10", PGC_USERSET, PGC_S_SESSION,
-                            GUC_ACTION_SAVE, true, 0, false);
+    pg::set_local("default_statistics_target", "10");
     execute(psprintf("ANALYZE many_models.%s", name));
     return storage;
 }

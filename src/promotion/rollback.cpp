@@ -1,5 +1,6 @@
 // rollback_models: an earlier state of production in force again. It costs no copy of a model: the
 // list of layers of that moment is put in force; what changed is written to the report.
+#include "pg/arguments.h"
 #include "pg/read_query.h"
 #include "pg/settings.h"
 #include "promotion/repository.h"
@@ -18,9 +19,7 @@ struct RollbackArguments {
 
 void read_arguments(FunctionCallInfo fcinfo, RollbackArguments* a) {
     memset(a, 0, sizeof *a);
-    if (PG_ARGISNULL(0))
-        ereport(ERROR, (errcode(ERRCODE_NULL_VALUE_NOT_ALLOWED), errmsg("model_set is NULL")));
-    a->model_set = text_to_cstring(PG_GETARG_TEXT_PP(0));
+    a->model_set = pg::required_text_argument(fcinfo, 0, "model_set");
     a->by_promotion = !PG_ARGISNULL(1);
     a->by_time = !PG_ARGISNULL(2);
     if (a->by_promotion && a->by_time)

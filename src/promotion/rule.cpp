@@ -5,6 +5,7 @@
 #include <initializer_list>
 
 #include "core/selection/comparison.h"
+#include "pg/settings.h"
 #include "promotion/rule_names.h"
 #include "wall/wall.h"
 
@@ -66,8 +67,7 @@ bool note_columns(Node* node, void* context) {
 
 int pin_rule_path() {
     const int level = NewGUCNestLevel();
-    (void)set_config_option("search_path", "pg_catalog, many_models, pg_temp", PGC_USERSET,
-                            PGC_S_SESSION, GUC_ACTION_SAVE, true, 0, false);
+    pg::set_local("search_path", "pg_catalog, many_models, pg_temp");
     return level;
 }
 
