@@ -31,7 +31,9 @@ namespace {
 
 constexpr uint64 kHandleKey = 1;
 constexpr uint64 kQueuesKey = 2;
-constexpr Size kQueueBytes = 1024 * 1024;
+// A worker's results wait there while the session fits a bucket of its own.
+constexpr Size kLeastQueueBytes = 64 * 1024;
+constexpr Size kMostQueueBytes = 8 * 1024 * 1024;
 constexpr uint64 kSmallRunBytes = 1024 * 1024;  // fitted by the session alone, unless it is slow
 constexpr double kSmallRunSeconds = 0.05;       // expected for the remaining buckets
 constexpr uint64 kManyGroups = 16;       // in the first bucket: results are inserted as they come
@@ -40,8 +42,12 @@ constexpr int kGroupsPerLook = 8;        // between looks at the queues
 
 struct Shared {
     dsm_handle run;
-    bool queued;  // results go to the queues
+    Size queue_bytes;  // of each worker; 0: results go to files
 };
+
+Size queue_bytes_within(Size budget) {
+    return MAXALIGN(std::clamp(budget / 32, kLeastQueueBytes, kMostQueueBytes));
+}
 
 // --- The session's side ---------------------------------------------------------------------------
 
@@ -120,28 +126,28 @@ void put_in_queue(ResultSink* sink, const ResultHeader* header, const char* body
 }
 
 // Starts the workers; returns the queues of those that may send results.
-void launch_workers(ParallelContext* context, dsm_handle run, bool queued,
+void launch_workers(ParallelContext* context, dsm_handle run, Size queue_bytes,
                     SessionResults* results) {
-    Size queue_bytes = queued ? kQueueBytes * (Size)context->nworkers : 0;
+    const Size bytes = queue_bytes * (Size)context->nworkers + 1;
     shm_toc_estimate_chunk(&context->estimator, sizeof(Shared));
-    shm_toc_estimate_chunk(&context->estimator, queue_bytes + 1);
+    shm_toc_estimate_chunk(&context->estimator, bytes);
     shm_toc_estimate_keys(&context->estimator, 2);
     InitializeParallelDSM(context);
     if (context->seg == nullptr) return;
     auto* shared = (Shared*)shm_toc_allocate(context->toc, sizeof(Shared));
-    char* queues = (char*)shm_toc_allocate(context->toc, queue_bytes + 1);
+    char* queues = (char*)shm_toc_allocate(context->toc, bytes);
     shared->run = run;
-    shared->queued = queued;
-    for (int i = 0; queued && i < context->nworkers; i++)
-        shm_mq_set_receiver(shm_mq_create(queues + (Size)i * kQueueBytes, kQueueBytes), MyProc);
+    shared->queue_bytes = queue_bytes;
+    for (int i = 0; queue_bytes > 0 && i < context->nworkers; i++)
+        shm_mq_set_receiver(shm_mq_create(queues + (Size)i * queue_bytes, queue_bytes), MyProc);
     shm_toc_insert(context->toc, kHandleKey, shared);
     shm_toc_insert(context->toc, kQueuesKey, queues);
     LaunchParallelWorkers(context);
     results->queues =
         (shm_mq_handle**)palloc0(sizeof(shm_mq_handle*) * (Size)(context->nworkers + 1));
-    results->n_queues = queued ? context->nworkers_launched : 0;
+    results->n_queues = queue_bytes > 0 ? context->nworkers_launched : 0;
     for (int i = 0; i < results->n_queues; i++)
-        results->queues[i] = shm_mq_attach((shm_mq*)(queues + (Size)i * kQueueBytes), context->seg,
+        results->queues[i] = shm_mq_attach((shm_mq*)(queues + (Size)i * queue_bytes), context->seg,
                                            context->worker[i].bgwhandle);
 }
 
@@ -150,7 +156,8 @@ int fit_in_parallel(BucketWork* work, RunSegment* segment, dsm_handle run, int w
     EnterParallelMode();
     ParallelContext* context =
         CreateParallelContext("many_models", "many_fit_worker_main", workers - 1);
-    launch_workers(context, run, queued, results);
+    const Size budget = (Size)segment->spec()->budget_bytes;
+    launch_workers(context, run, queued ? queue_bytes_within(budget) : 0, results);
     const int launched = context->nworkers_launched;
     if (launched == 0)
         ereport(NOTICE, (errmsg("no background worker was free, the session works alone"),
@@ -402,9 +409,9 @@ void many_fit_worker_main(dsm_segment* own, shm_toc* toc) {
     SharedFileSetAttach(&segment->files, mapped);
     engine::QueueResults queue = {};
     engine::ResultSink* results = nullptr;
-    if (shared->queued) {
+    if (shared->queue_bytes > 0) {
         char* queues = (char*)shm_toc_lookup(toc, engine::kQueuesKey, false);
-        auto* mine = (shm_mq*)(queues + (Size)ParallelWorkerNumber * engine::kQueueBytes);
+        auto* mine = (shm_mq*)(queues + (Size)ParallelWorkerNumber * shared->queue_bytes);
         shm_mq_set_sender(mine, MyProc);
         queue.queue = shm_mq_attach(mine, own, nullptr);
         queue.sink.put = engine::put_in_queue;
