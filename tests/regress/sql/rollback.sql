@@ -85,7 +85,9 @@ SELECT promoted, production FROM many_models.promote_models('s');
 SELECT count(*), count(DISTINCT m.partition_key), bool_and(many_models.model_send(m.model) = many_models.model_send(t.model)) AS same_bytes
 FROM many_models.production_in_force AS m JOIN many_models.model_store AS t USING (model_id, partition_key) WHERE m.model_set = 's';
 SELECT format('many_models.production_store_p%s', storages[1]) AS own FROM many_models.production_sets WHERE model_set = 's' \gset
-SELECT count(DISTINCT (ctid::text::point)[0]) * 1.2 + 1 > pg_relation_size(:'own') / current_setting('block_size')::int AS pages_used FROM :own;
+-- Servers from 16 on add up to 64 pages at a time by themselves.
+SELECT count(DISTINCT (ctid::text::point)[0]) * 1.2 + CASE WHEN current_setting('server_version_num')::int < 160000 THEN 1 ELSE 64 END
+       > pg_relation_size(:'own') / current_setting('block_size')::int AS pages_used FROM :own;
 SELECT roll_back('s', 0), roll_back('s', NULL);
 -- What was undone with the savepoint is not there.
 BEGIN;
