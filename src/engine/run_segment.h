@@ -10,8 +10,8 @@
 //
 // Processes that take part: those of the source query's parallel plan (they run the sink, see
 // sink.cpp), then those of the fit phase (fit_phase.cpp). All attach by handle; the sink's processes
-// must also present `token`, a parameter of the run's own query. It keeps mistakes away and shows in no query's
-// text; roles and types of arguments are checked beside it, as if it could be learned.
+// must also present `token`, a parameter of the run's own query. It keeps mistakes away and shows in
+// no query's text; roles and types of arguments are checked beside it, as if it could be learned.
 #pragma once
 
 #include "pg/server.h"

@@ -56,7 +56,8 @@ struct CesFit {
     CesState last;     // behind the last one
     // log_likelihood is the Gaussian one, constants kept. n_parameters: those estimated of a0 .. b1,
     // the variance, and the states of a heuristic start: 1, with a season m. Without these a season
-    // found in the series by its start would be had for nothing in the choice of the form. sigma2 = sum e^2 / (n - those of a0 .. b1).
+    // found in the series by its start would be had for nothing in the choice of the form.
+    // sigma2 = sum e^2 / (n - those of a0 .. b1).
     FitSummary summary;
 };
 

@@ -42,7 +42,8 @@ bool series_behind(const ForecastSpec& spec, const TimeZoneMap& zone, const Fore
 }
 
 // Whether a fit of the longer series could be of another kind: what was too short may be long enough
-// now (not for a season, where the series has none), and zeros that began a series of zeros are leading ones when another value comes.
+// now (not for a season, where the series has none), and zeros that began a series of zeros are
+// leading ones when another value comes.
 bool wants_fit(const ForecastSpec& spec, const ForecastModel& model) {
     const bool zeros = model.smallest == 0 && model.largest == 0;
     const bool short_of_values = model.rung > (model.season_lengths.empty() ? 1 : 0);
